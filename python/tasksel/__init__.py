@@ -1,0 +1,1 @@
+"""Label-efficient data selection for supervised finetuning of LLMs."""

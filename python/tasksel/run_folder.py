@@ -1,0 +1,120 @@
+"""Files that survive a kill: atomic writes, content hashes, and the manifest that is written last.
+
+A stage owns one folder. It writes its settings first, its shards one by one (each with an atomic
+rename), and its manifest last, so that the manifest's existence means that the stage completed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from typing import IO, TYPE_CHECKING, Any
+
+from tasksel_core.errors import ResumeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["atomic_path", "file_sha256", "folder_lock", "read_json", "text_sha256", "write_json", "write_text"]
+
+MANIFEST_NAME = "manifest.json"
+FORMAT_VERSION = 1
+"""Version of every folder layout that tasksel writes; a newer one is refused by an older tasksel."""
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` and rename it over `path` when the block succeeds.
+
+    The data are flushed to the disk before the rename, so that neither a killed process nor a power
+    loss leaves a half-written `path`. A failing block leaves `path` as it was and no temporary file.
+
+    Parameters
+    ----------
+    path : Path
+        The final place; its parent folder must exist.
+
+    Yields
+    ------
+    Path
+        Where to write.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 `text` to `path` atomically, line ends as they stand."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8", errors="surrogatepass"))
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` to `path` atomically: UTF-8, keys in the given order, two spaces, final newline."""
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object that tasksel wrote.
+
+    Raises
+    ------
+    ResumeError
+        The file is not a JSON object; the message names it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ResumeError(f"{path} cannot be read as JSON ({error}); delete it or restore it.") from error
+    if not isinstance(content, dict):
+        raise ResumeError(f"{path} holds {type(content).__name__}, not a JSON object.")
+    return content
+
+
+def text_sha256(text: str) -> str:
+    """Return the SHA-256 of `text` in UTF-8 as 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits, reading 1 MiB at a time."""
+    digest = hashlib.sha256()
+    with path.open("rb") as source:
+        while block := source.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Hold a run folder for this process alone; the operating system lets go when the process dies.
+
+    Raises
+    ------
+    ResumeError
+        Another process holds the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+b") as handle:
+        _lock(handle, folder)
+        yield
+
+
+def _lock(handle: IO[bytes], folder: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows has no fcntl; a folder there is not guarded against a second process.
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise ResumeError(f"{folder} is in use by another tasksel process; wait for it or stop it.") from error

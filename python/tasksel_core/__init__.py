@@ -1,0 +1,1 @@
+"""The kernels of tasksel: numpy in, numpy out. Needs nothing but numpy."""

@@ -1,0 +1,1 @@
+//! Weights, availability and a budget become one integer quota per task.

@@ -1,0 +1,1 @@
+//! Token logprobs become example confidences, and those task confidences, in log space.

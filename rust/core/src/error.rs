@@ -1,0 +1,58 @@
+//! The one error type of the crate.
+
+use thiserror::Error;
+
+/// Result of every checked entry point.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What a caller got wrong. Each sentence names the argument, what it was and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Error {
+    /// An array has the wrong shape, or a value that the algorithm cannot take.
+    #[error("{argument}: {was}; allowed: {allowed}")]
+    Array {
+        /// Name of the argument as the caller wrote it.
+        argument: &'static str,
+        /// What it was.
+        was: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// A budget, base or count is out of range.
+    #[error("{argument}: {was}; allowed: {allowed}")]
+    Budget {
+        /// Name of the argument as the caller wrote it.
+        argument: &'static str,
+        /// What it was.
+        was: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// An enumerated choice or a scalar setting is not one of those allowed.
+    #[error("{argument}: {was}; allowed: {allowed}")]
+    Choice {
+        /// Name of the argument as the caller wrote it.
+        argument: &'static str,
+        /// What it was.
+        was: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+}
+
+impl Error {
+    /// An [`Error::Array`] with its three parts.
+    pub fn array(argument: &'static str, was: impl Into<String>, allowed: &'static str) -> Self {
+        Self::Array { argument, was: was.into(), allowed }
+    }
+
+    /// An [`Error::Budget`] with its three parts.
+    pub fn budget(argument: &'static str, was: impl Into<String>, allowed: &'static str) -> Self {
+        Self::Budget { argument, was: was.into(), allowed }
+    }
+
+    /// An [`Error::Choice`] with its three parts.
+    pub fn choice(argument: &'static str, was: impl Into<String>, allowed: &'static str) -> Self {
+        Self::Choice { argument, was: was.into(), allowed }
+    }
+}

@@ -1,0 +1,1 @@
+//! Take turns across tasks.

@@ -1,0 +1,17 @@
+//! Python extension `tasksel_core._core`. The only crate that names pyo3 and numpy; one topic, one file.
+
+use pyo3::prelude::*;
+
+mod allocation;
+mod confidence;
+mod error;
+mod k_center;
+mod round_robin;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    confidence::register(module)?;
+    allocation::register(module)?;
+    round_robin::register(module)?;
+    k_center::register(module)
+}
