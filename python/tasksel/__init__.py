@@ -1,1 +1,27 @@
-"""Label-efficient data selection for supervised finetuning of LLMs."""
+"""Label-efficient data selection for supervised finetuning of LLMs: decide which prompts to pay for.
+
+`select` chooses the prompts, `score` asks a model for its confidence, `read_pool` reads prompts in any of
+the usual shapes. Importing this module registers the ``.tasksel`` namespace of Polars and imports no
+model library.
+"""
+
+from tasksel import polars_namespace as _polars_namespace  # noqa: F401 -- registers .tasksel on Polars objects
+from tasksel.pool import Pool, load_pool, read_pool, scan_pool
+from tasksel.scoring import ScoreSummary, score
+from tasksel.selection import Selection, select
+from tasksel.strategies import strategy_names
+from tasksel_core import __version__, errors
+
+__all__ = [
+    "Pool",
+    "ScoreSummary",
+    "Selection",
+    "__version__",
+    "errors",
+    "load_pool",
+    "read_pool",
+    "scan_pool",
+    "score",
+    "select",
+    "strategy_names",
+]

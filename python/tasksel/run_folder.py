@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["atomic_path", "file_sha256", "folder_lock", "read_json", "text_sha256", "write_json", "write_text"]
+__all__ = [
+    "atomic_path",
+    "file_sha256",
+    "folder_lock",
+    "read_json",
+    "text_sha256",
+    "write_json",
+    "write_text",
+]
 
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
@@ -117,4 +125,6 @@ def _lock(handle: IO[bytes], folder: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise ResumeError(f"{folder} is in use by another tasksel process; wait for it or stop it.") from error
+        raise ResumeError(
+            f"{folder} is in use by another tasksel process; wait for it or stop it."
+        ) from error

@@ -10,6 +10,7 @@ mod round_robin;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     confidence::register(module)?;
     allocation::register(module)?;
     round_robin::register(module)?;

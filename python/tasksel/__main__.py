@@ -1,0 +1,6 @@
+"""``python -m tasksel``."""
+
+from tasksel.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+"""The command line: parses, calls, prints, exits.
+
+Exit codes: 0 done, 1 the machine failed (disk full, unwritable folder), 2 a user's mistake, 130 stopped
+with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from tasksel import terminal
+from tasksel.strategies import DEFAULT_STRATEGY, ROUNDINGS, TASK_MEANS, strategy_names
+from tasksel_core import __version__
+from tasksel_core.errors import TaskselError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["app", "main"]
+
+USER_MISTAKE = 2
+MACHINE_FAILURE = 1
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="tasksel",
+    help="Decide which prompts to pay for: label-efficient data selection for supervised finetuning of LLMs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+PoolArgument = Annotated[
+    Path, typer.Argument(help="Prompts: Parquet, JSONL, JSON or CSV in any of the usual shapes.")
+]
+TaskColumnOption = Annotated[str | None, typer.Option(help="Column of the pool to use as task.")]
+IdColumnOption = Annotated[str | None, typer.Option(help="Column of the pool to use as id.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    *, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False
+) -> None:
+    """Decide which prompts to pay for."""
+    if version:
+        typer.echo(f"tasksel {__version__}")
+        raise typer.Exit
+
+
+@app.command("score")
+def score_command(
+    pool: PoolArgument,
+    *,
+    model: Annotated[str, typer.Option(help="Model folder or hub name; 'demo' is the embedded model.")],
+    out: Annotated[Path, typer.Option(help="Run folder; the same command continues an interrupted run.")],
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
+    prompt_template: Annotated[
+        str | None,
+        typer.Option(help="Text with {prompt} in it, for a model without a chat template."),
+    ] = None,
+    batch_tokens: Annotated[int, typer.Option(help="Padded prompt and answer tokens of one batch.")] = 8192,
+    shard_rows: Annotated[int, typer.Option(help="Prompts per file, about; what a kill can cost.")] = 256,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    task_column: TaskColumnOption = None,
+    id_column: IdColumnOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Let a model answer every prompt, and record the log-probability of each token that it generates."""
+    from tasksel.scoring import score
+
+    with reported_errors(debug=debug, stopped="Run the same command again to continue."):
+        with scoring_progress(shown=not (quiet or as_json)) as progress:
+            summary = score(
+                pool,
+                model=model,
+                out=out,
+                max_new_tokens=max_new_tokens,
+                prompt_template=prompt_template,
+                batch_tokens=batch_tokens,
+                shard_rows=shard_rows,
+                device=device,
+                dtype=dtype,
+                task_column=task_column,
+                id_column=id_column,
+                progress=progress,
+            )
+        if as_json:
+            print_json(summary.to_dict())
+        elif not quiet:
+            terminal.print_score_summary(Console(), summary)
+
+
+@app.command("select")
+def select_command(
+    pool: PoolArgument,
+    *,
+    budget: Annotated[int, typer.Option("--budget", "-b", help="How many prompts to select.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the selection; without it only a table.")
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(help="Run folder of `tasksel score`, or a file with token_logprobs or confidence."),
+    ] = None,
+    strategy: Annotated[str, typer.Option(help=f"One of {', '.join(strategy_names())}.")] = DEFAULT_STRATEGY,
+    base: Annotated[
+        int | None,
+        typer.Option(
+            help="Prompts that every task gets before weights count. Default 5; size-proportional 0."
+        ),
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option(help="Exponent of the inverse confidence: 1 the paper's rule, 0 uniform.")
+    ] = 1.0,
+    max_weight_ratio: Annotated[
+        float | None, typer.Option(help="Ceiling on the largest task weight over the smallest.")
+    ] = None,
+    metric: Annotated[
+        str,
+        typer.Option(
+            help="Confidence of an example: product, length-normalized, min-token, entropy, margin."
+        ),
+    ] = "product",
+    task_mean: Annotated[
+        str, typer.Option(help=f"Mean over a task: {', '.join(TASK_MEANS)}.")
+    ] = "arithmetic",
+    rounding: Annotated[
+        str, typer.Option(help=f"{', '.join(ROUNDINGS)}; only webster makes the selection a ranking.")
+    ] = "webster",
+    seed: SeedOption = 0,
+    embeddings: Annotated[
+        str | None, typer.Option(help="Column or .npy file with one vector a prompt, for k-center.")
+    ] = None,
+    task_column: TaskColumnOption = None,
+    id_column: IdColumnOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Choose which prompts to label, in which order, and say why those."""
+    from tasksel.selection import select
+
+    with reported_errors(debug=debug, stopped="Nothing was written."):
+        selection = select(
+            pool,
+            budget=budget,
+            scores=scores,
+            strategy=strategy,
+            base=base,
+            alpha=alpha,
+            max_weight_ratio=max_weight_ratio,
+            metric=metric,
+            task_mean=task_mean,
+            rounding=rounding,
+            seed=seed,
+            embeddings=embeddings,
+            task_column=task_column,
+            id_column=id_column,
+            out=out,
+        )
+        folder = None if out is None else str(out)
+        if as_json:
+            allocation = selection.allocation.to_dicts()
+            print_json({**selection.manifest, "allocation": allocation, "folder": folder})
+        elif not quiet:
+            terminal.print_selection(Console(), selection, folder=folder)
+
+
+@app.command("demo")
+def demo_command(
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for everything that the demo writes.")] = Path(
+        "tasksel-demo"
+    ),
+    pool: Annotated[Path | None, typer.Option(help="Your own pool; default: the embedded toy world.")] = None,
+    model: Annotated[str, typer.Option(help="Model folder or hub name.")] = "demo",
+    budget: Annotated[
+        int | None, typer.Option("--budget", "-b", min=1, help="Default: a fifth of the pool.")
+    ] = None,
+    seed: SeedOption = 0,
+    task_column: TaskColumnOption = None,
+    id_column: IdColumnOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Run the loop on the embedded model: score, weigh, allocate, pick; random beside the method."""
+    from tasksel.demo import run_demo
+
+    with reported_errors(debug=debug, stopped="Run the same command again to continue."):
+        with scoring_progress(shown=not (quiet or as_json)) as progress:
+            result = run_demo(
+                out,
+                pool=pool,
+                model=model,
+                budget=budget,
+                seed=seed,
+                task_column=task_column,
+                id_column=id_column,
+                progress=progress,
+            )
+        if as_json:
+            print_json(result.to_dict())
+        elif not quiet:
+            terminal.print_demo(Console(), result)
+
+
+@contextlib.contextmanager
+def scoring_progress(*, shown: bool) -> Iterator[terminal.ScoreProgress | None]:
+    """Give a progress display, or None where nothing is to be shown."""
+    if not shown:
+        yield None
+        return
+    with terminal.ScoreProgress() as progress:
+        yield progress
+
+
+@contextlib.contextmanager
+def reported_errors(*, debug: bool, stopped: str) -> Iterator[None]:
+    """Turn what goes wrong into one paragraph and an exit code; a traceback is for ``--debug``.
+
+    Parameters
+    ----------
+    debug : bool
+        Print the traceback before the paragraph.
+    stopped : str
+        What Ctrl-C leaves behind, as a sentence.
+    """
+    try:
+        yield
+    except TaskselError as error:
+        _report(str(error), debug=debug)
+        raise typer.Exit(USER_MISTAKE) from None
+    except KeyboardInterrupt:
+        _report(f"Stopped. {stopped}", debug=debug)
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        raise
+    except (OSError, MemoryError) as error:
+        _report(_machine_failure(error), debug=debug)
+        raise typer.Exit(MACHINE_FAILURE) from None
+
+
+def _report(message: str, *, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    terminal.print_error(message)
+
+
+def _machine_failure(error: OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this."
+    place = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{place}. What was finished before is kept."
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """Print one JSON object; anything that is not finite becomes null, as JSON knows no NaN."""
+    sys.stdout.write(json.dumps(content, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def main() -> None:
+    """Run the command line; the entry point of the ``tasksel`` script."""
+    app()

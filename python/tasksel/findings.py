@@ -1,0 +1,120 @@
+"""What a person should know about a selection: where it does not do what its settings suggest."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from tasksel.strategies import RankingProblem, Strategy
+
+__all__ = ["effective_number", "find_concerns"]
+
+CONCENTRATED_SHARE = 0.5
+"""Weight share of one task from which on the user is warned."""
+FEW_TASKS = 1 / 3
+"""Effective number of tasks over all tasks under which the user is warned."""
+
+
+def effective_number(shares: NDArray[Any]) -> float:
+    """Return how many equal shares are as concentrated as these: 1 / sum of squares (inverse Simpson).
+
+    Examples
+    --------
+    >>> effective_number(np.array([5, 5, 0]))
+    2.0
+    """
+    total = float(shares.sum())
+    if total == 0.0:
+        return 0.0
+    return 1.0 / float(np.square(shares / total).sum())
+
+
+def find_concerns(
+    strategy: Strategy,
+    problem: RankingProblem,
+    allocation: pl.DataFrame,
+    figures: dict[str, Any],
+    *,
+    budget: int,
+    scores_given: bool,
+) -> list[str]:
+    """Return what went differently from what the user may think, each with what to do about it.
+
+    Parameters
+    ----------
+    strategy : Strategy
+        What ranked the pool.
+    problem : RankingProblem
+        What it was given.
+    allocation : DataFrame
+        `Selection.allocation`.
+    figures : dict
+        Figures of the manifest.
+    budget : int
+        The budget as asked for, which may exceed the pool.
+    scores_given : bool
+        Whether the user named scores.
+
+    Returns
+    -------
+    list of str
+        A sentence or two each; empty when nothing needs saying.
+    """
+    findings = []
+    n_rows = len(problem.task)
+    if budget > n_rows:
+        findings.append(
+            f"The budget of {budget:,} is more than the pool's {n_rows:,} prompts: all are selected."
+        )
+    if strategy.base is None:
+        return findings
+    if scores_given and "confidence" not in strategy.needs:
+        findings.append(f"{strategy.name} does not use the scores; --strategy weighted-task-diversity does.")
+    findings += _concentration(strategy, problem, allocation, figures)
+    findings += _base_quotas(problem)
+    unscored = int((allocation["scored"] == 0).sum())
+    if "confidence" in strategy.needs and unscored:
+        findings.append(
+            f"{unscored:,} of {problem.n_tasks:,} tasks have no scored example; they get the geometric mean "
+            "of the other tasks' weights."
+        )
+    return findings
+
+
+def _concentration(
+    strategy: Strategy, problem: RankingProblem, allocation: pl.DataFrame, figures: dict[str, Any]
+) -> list[str]:
+    share = figures.get("largest_weight_share", 0.0)
+    effective = figures.get("effective_tasks_weight", math.inf)
+    concentrated = share >= CONCENTRATED_SHARE or effective < FEW_TASKS * problem.n_tasks
+    if "confidence" not in strategy.needs or problem.n_tasks < 2 or not concentrated:
+        return []
+    heaviest = allocation.row(int(allocation["weight"].arg_max() or 0), named=True)
+    return [
+        (
+            f"A few tasks take nearly all the weight: {heaviest['task']!r} holds {share:.1%} of it, and the "
+            f"effective number of tasks is {effective:.1f} of {problem.n_tasks:,}. Products of token "
+            "probabilities punish long answers. What helps: --metric length-normalized, "
+            "--max-weight-ratio 10, or --alpha below 1."
+        )
+    ]
+
+
+def _base_quotas(problem: RankingProblem) -> list[str]:
+    base = problem.options.base
+    needed = int(np.minimum(base, problem.available).sum())
+    if problem.budget > needed or base == 0:
+        return []
+    return [
+        (
+            f"The budget of {problem.budget:,} does not exceed the base quotas ({base} for each of "
+            f"{problem.n_tasks:,} tasks, {needed:,} prompts in all): weights cannot matter. "
+            "A larger --budget or a smaller --base lets them."
+        )
+    ]

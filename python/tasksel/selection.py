@@ -1,0 +1,422 @@
+"""Pool, scores and a budget become a selection: which rows to label, in which order, and why those."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from tasksel.allocation import allocation_table, number_tasks
+from tasksel.embedding import read_embeddings
+from tasksel.findings import effective_number, find_concerns
+from tasksel.pool import Pool, load_pool
+from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, atomic_path, file_sha256, write_json, write_text
+from tasksel.scores import Scores, read_scores
+from tasksel.strategies import (
+    DEFAULT_STRATEGY,
+    Ranking,
+    RankingProblem,
+    Strategy,
+    WeightOptions,
+    find_strategy,
+)
+from tasksel_core import __version__
+from tasksel_core.errors import BudgetError, ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Selection", "select"]
+
+SELECTION_FILES = ("selected.parquet", "selected.jsonl", "allocation.csv")
+CONFIDENCE_COLUMNS = ("token_logprobs", "token_entropy", "token_margin", "confidence", "log_confidence")
+"""Columns in which a pool may carry the model's confidence itself."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which pool rows to label, in order, with the allocation that led there.
+
+    Parameters
+    ----------
+    rows : ndarray of int64, shape (budget,)
+        Pool rows, best first; with the default rounding the first b rows are the selection for budget b.
+    frame : DataFrame
+        The pool's columns for those rows, and `rank` (1 = label first).
+    allocation : DataFrame
+        One row a task: `task`, `available`, `confidence` (null if unknown), `weight` (sums to 1; null if
+        the strategy weights no tasks), `base`, `quota`, `picked`, `capped` (every prompt of the task is
+        picked), `log_confidence`, `scored` (prompts with a confidence).
+    manifest : dict
+        Inputs' hashes, settings, seed, versions and figures; JSON-compatible, no times, no absolute paths.
+    notes : tuple of str
+        What a person should know, one sentence or two each.
+    """
+
+    rows: NDArray[np.int64]
+    frame: pl.DataFrame = field(repr=False)
+    allocation: pl.DataFrame = field(repr=False)
+    manifest: dict[str, Any] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``selected.parquet``, ``selected.jsonl``, ``allocation.csv`` and, last, ``manifest.json``.
+
+        The same selection gives the same bytes. Files of an earlier selection are replaced; its manifest
+        is removed first, so that a manifest never describes other files than those beside it.
+
+        Parameters
+        ----------
+        folder : path
+            Created when it does not exist.
+
+        Returns
+        -------
+        Path
+            The folder.
+        """
+        out = Path(folder)
+        if out.exists() and not out.is_dir():
+            raise ConfigError(f"{out} is a file; allowed: a folder to write the selection to.")
+        out.mkdir(parents=True, exist_ok=True)
+        (out / MANIFEST_NAME).unlink(missing_ok=True)
+        with atomic_path(out / "selected.parquet") as path:
+            self.frame.write_parquet(path)
+        with atomic_path(out / "selected.jsonl") as path:
+            _json_ready(self.frame).write_ndjson(path)
+        write_text(out / "allocation.csv", _csv_text(self.allocation))
+        files = {name: file_sha256(out / name) for name in SELECTION_FILES}
+        write_json(out / MANIFEST_NAME, {**self.manifest, "files": files})
+        return out
+
+
+def select(
+    pool: str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame | Pool,
+    *,
+    budget: int,
+    scores: str | os.PathLike[str] | pl.DataFrame | None = None,
+    strategy: str = DEFAULT_STRATEGY,
+    base: int | None = None,
+    alpha: float = 1.0,
+    max_weight_ratio: float | None = None,
+    metric: str = "product",
+    task_mean: str = "arithmetic",
+    rounding: str = "webster",
+    seed: int = 0,
+    embeddings: str | os.PathLike[str] | NDArray[Any] | None = None,
+    task_column: str | None = None,
+    id_column: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+) -> Selection:
+    """Choose which prompts of a pool to have labelled.
+
+    Parameters
+    ----------
+    pool : path, DataFrame, LazyFrame or Pool
+        See `tasksel.read_pool` for the shapes it may have.
+    budget : int
+        How many prompts to choose, at least 1; more than the pool has chooses all of it.
+    scores : path or DataFrame, optional
+        Run folder of `tasksel score`, or a file with `token_logprobs` or `confidence`; without it such
+        columns of the pool itself are used.
+    strategy : str
+        One of `tasksel.strategy_names()`.
+    base : int, optional
+        Rows that every task gets before weights count; default 5, and 0 for ``size-proportional``.
+    alpha : float
+        Exponent of the inverse confidence: 1 is the paper's rule, 0 is uniform.
+    max_weight_ratio : float, optional
+        Ceiling on the largest task weight over the smallest.
+    metric : {"product", "length-normalized", "min-token", "entropy", "margin"}
+        Confidence of one example.
+    task_mean : {"arithmetic", "geometric"}
+        Mean of the example confidences of a task.
+    rounding : {"webster", "largest-remainder", "paper"}
+        How shares become integers; only ``webster`` makes the selection a ranking.
+    seed : int
+        Seed of every random choice.
+    embeddings : column name, ``.npy`` path or ndarray of float32, shape (n_rows, n_dimensions), optional
+        Vectors of the prompts, for ``k-center``.
+    task_column, id_column : str, optional
+        Columns of the pool to use as task and id.
+    out : path, optional
+        Folder to write the selection to.
+
+    Returns
+    -------
+    Selection
+
+    Raises
+    ------
+    BudgetError
+        `budget` or `base` is out of range.
+    ConfigError
+        A setting is not allowed, or the strategy needs an input that is missing.
+    SchemaError
+        The pool, scores or embeddings cannot be read or do not fit together.
+    UnknownStrategyError
+        There is no strategy of that name.
+
+    References
+    ----------
+    Arabelly, Nemade, Nowak & Zhang (2025), "Improving Task Diversity in Label Efficient Supervised
+    Finetuning of LLMs", arXiv 2507.21482.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> pool = pl.DataFrame({"task": ["sum", "sum", "sum", "rhyme"], "prompt": ["1+1", "2+2", "3+3", "cat"]})
+    >>> select(pool, budget=2, strategy="task-diversity").frame["task"].to_list()
+    ['rhyme', 'sum']
+    """
+    _check_budget(budget)
+    find_strategy(strategy)  # a wrong name is told before a large pool is read
+    _check_inputs_stay((pool, scores, embeddings), out)
+    loaded = load_pool(pool, task_column=task_column, id_column=id_column)
+    read = None if scores is None else read_scores(scores, loaded.frame["id"], metric=metric)
+    chosen = select_rows(
+        loaded.frame,
+        budget=budget,
+        scores=read,
+        strategy=strategy,
+        base=base,
+        alpha=alpha,
+        max_weight_ratio=max_weight_ratio,
+        metric=metric,
+        task_mean=task_mean,
+        rounding=rounding,
+        seed=seed,
+        embeddings=embeddings,
+    )
+    notes = (*loaded.notes, *chosen.notes)
+    selection = Selection(
+        rows=chosen.rows,
+        frame=chosen.frame,
+        allocation=chosen.allocation,
+        manifest=_manifest(loaded, chosen, notes),
+        notes=notes,
+    )
+    if out is not None:
+        selection.save(out)
+    return selection
+
+
+@dataclass(frozen=True)
+class RowSelection:
+    """A selection of the rows of any frame, without files: what `select` and the Polars namespace share.
+
+    Parameters
+    ----------
+    rows, frame, allocation, notes
+        As in `Selection`.
+    scores : Scores, optional
+        The confidences used.
+    settings, figures : dict
+        For the manifest.
+    """
+
+    rows: NDArray[np.int64]
+    frame: pl.DataFrame
+    allocation: pl.DataFrame
+    notes: tuple[str, ...]
+    scores: Scores | None
+    settings: dict[str, Any]
+    figures: dict[str, Any]
+
+
+def select_rows(
+    frame: pl.DataFrame,
+    *,
+    budget: int,
+    scores: Scores | None = None,
+    strategy: str = DEFAULT_STRATEGY,
+    base: int | None = None,
+    alpha: float = 1.0,
+    max_weight_ratio: float | None = None,
+    metric: str = "product",
+    task_mean: str = "arithmetic",
+    rounding: str = "webster",
+    seed: int = 0,
+    embeddings: str | os.PathLike[str] | NDArray[Any] | None = None,
+    task_column: str = "task",
+) -> RowSelection:
+    """Choose rows of a frame that is already in memory; parameters and errors as in `select`.
+
+    Parameters
+    ----------
+    scores : Scores, optional
+        Confidence of each row of `frame`; without it the frame's own columns are used if the strategy
+        needs them.
+    """
+    chosen = find_strategy(strategy)
+    _check_budget(budget)
+    _check_seed(seed)
+    options = WeightOptions(
+        base=_base_of(chosen, base),
+        alpha=alpha,
+        max_ratio=max_weight_ratio,
+        task_mean=task_mean,
+        rounding=rounding,
+    )
+    scores_given = scores is not None
+    if scores is None and "confidence" in chosen.needs:
+        scores = _carried_scores(chosen, frame, metric)
+    required = "tasks" in chosen.needs
+    task_names, task = number_tasks(frame, task_column, required=required, strategy=chosen.name)
+    problem = RankingProblem(
+        task=task,
+        n_tasks=len(task_names),
+        budget=min(int(budget), frame.height),
+        seed=seed,
+        options=options,
+        log_confidence=None if scores is None else scores.log_confidence,
+        embeddings=_needed_embeddings(chosen, frame, embeddings),
+    )
+    ranking = chosen.rank(problem)
+    allocation = allocation_table(problem, ranking, task_names, weighted=chosen.base is not None)
+    figures = _figures(problem, ranking)
+    concerns = find_concerns(
+        chosen, problem, allocation, figures, budget=int(budget), scores_given=scores_given
+    )
+    return RowSelection(
+        rows=ranking.rows,
+        frame=_selected_frame(frame, ranking.rows),
+        allocation=allocation,
+        notes=(*(() if scores is None else scores.notes), *concerns),
+        scores=scores,
+        settings=_settings(chosen, problem, scores, budget=int(budget)),
+        figures=figures,
+    )
+
+
+def _check_budget(budget: Any) -> None:
+    if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)):
+        raise BudgetError(f"budget is {budget!r}; allowed: a whole number of prompts, at least 1.")
+    if budget < 1:
+        raise BudgetError(f"budget is {budget}; allowed: at least 1 prompt.")
+
+
+def _check_seed(seed: Any) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+        raise ConfigError(f"seed is {seed!r}; allowed: a whole number from 0 to 2**63 - 1.")
+
+
+def _check_inputs_stay(inputs: tuple[Any, ...], out: str | os.PathLike[str] | None) -> None:
+    """Refuse an output folder in which a file that is read would be replaced."""
+    if out is None:
+        return
+    written = {(Path(out) / name).resolve() for name in (*SELECTION_FILES, MANIFEST_NAME)}
+    for source in inputs:
+        if isinstance(source, (str, os.PathLike)) and Path(source).resolve() in written:
+            raise ConfigError(
+                f"Writing to {out} would overwrite {source}, which is read; choose another folder."
+            )
+
+
+def _base_of(strategy: Strategy, base: int | None) -> int:
+    if base is None:
+        return strategy.base or 0
+    if isinstance(base, bool) or not isinstance(base, (int, np.integer)) or base < 0:
+        raise BudgetError(f"base is {base!r}; allowed: a whole number of prompts a task, at least 0.")
+    return int(base)
+
+
+def _carried_scores(strategy: Strategy, frame: pl.DataFrame, metric: str) -> Scores:
+    """Read the confidences that the frame itself carries, row by row."""
+    carried = [name for name in frame.columns if name in CONFIDENCE_COLUMNS]
+    if not carried:
+        raise ConfigError(
+            f"{strategy.name} needs the model's confidence and the pool carries none: give scores with "
+            "--scores RUN (scores=), made by `tasksel score` or elsewhere."
+        )
+    rows = pl.Series("id", np.arange(frame.height)).cast(pl.String)
+    return read_scores(frame.select(carried).with_columns(rows), rows, metric=metric)
+
+
+def _needed_embeddings(
+    strategy: Strategy, frame: pl.DataFrame, embeddings: str | os.PathLike[str] | NDArray[Any] | None
+) -> NDArray[np.float32] | None:
+    if "embeddings" not in strategy.needs:
+        return None
+    if embeddings is None:
+        raise ConfigError(
+            f"{strategy.name} needs embeddings: name a list column of the pool or an .npy file with "
+            "--embeddings (embeddings=)."
+        )
+    return read_embeddings(embeddings, frame)
+
+
+def _selected_frame(frame: pl.DataFrame, rows: NDArray[np.int64]) -> pl.DataFrame:
+    if "rank" in frame.columns:
+        frame = frame.rename({"rank": "pool_rank"})
+    rank = pl.Series("rank", np.arange(1, len(rows) + 1))
+    return frame[rows].with_columns(rank)
+
+
+def _figures(problem: RankingProblem, ranking: Ranking) -> dict[str, Any]:
+    """Return the figures of the manifest, the terminal and the findings, rounded to nothing."""
+    available = problem.available
+    picked = np.bincount(problem.task[ranking.rows], minlength=problem.n_tasks)
+    figures: dict[str, Any] = {
+        "selected": len(ranking.rows),
+        "pool_rows": len(problem.task),
+        "tasks": problem.n_tasks,
+        "tasks_picked": int(np.count_nonzero(picked)),
+        "tasks_capped": int(np.count_nonzero((picked == available) & (available > 0))),
+        "effective_tasks_picked": effective_number(picked),
+    }
+    if ranking.log_weights is not None:
+        weights = np.exp(ranking.log_weights)
+        figures["effective_tasks_weight"] = effective_number(weights)
+        figures["largest_weight_share"] = float(weights.max())
+    if ranking.radii is not None and len(ranking.radii):
+        figures["covering_radius"] = float(ranking.radii[-1])
+    return figures
+
+
+def _settings(
+    strategy: Strategy, problem: RankingProblem, scores: Scores | None, *, budget: int
+) -> dict[str, Any]:
+    settings: dict[str, Any] = {"strategy": strategy.name, "budget": budget, "seed": int(problem.seed)}
+    if strategy.base is not None:
+        settings |= asdict(problem.options)
+    if scores is not None:
+        settings["metric"] = scores.metric
+    return settings
+
+
+def _manifest(pool: Pool, chosen: RowSelection, notes: tuple[str, ...]) -> dict[str, Any]:
+    scores = chosen.scores
+    return {
+        "format_version": FORMAT_VERSION,
+        "stage": "select",
+        "pool": {"name": pool.name, "sha256": pool.sha256, "shape": pool.shape, "rows": pool.frame.height},
+        "scores": None
+        if scores is None
+        else {"name": scores.name, "sha256": scores.sha256, "counts": scores.counts},
+        "settings": chosen.settings,
+        "figures": chosen.figures,
+        "notes": list(notes),
+        "versions": {"tasksel": __version__, "numpy": np.__version__, "polars": pl.__version__},
+    }
+
+
+def _json_ready(frame: pl.DataFrame) -> pl.DataFrame:
+    """Cast what JSON cannot hold: bytes become hexadecimal text."""
+    binary = [name for name, dtype in frame.schema.items() if dtype == pl.Binary]
+    return frame.with_columns(pl.col(binary).bin.encode("hex")) if binary else frame
+
+
+def _csv_text(table: pl.DataFrame) -> str:
+    """Write with the csv module: it quotes a lone carriage return, which polars leaves bare."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(table.columns)
+    writer.writerows(table.iter_rows())
+    return buffer.getvalue()

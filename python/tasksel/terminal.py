@@ -1,0 +1,289 @@
+"""What a person sees in a terminal: tables that fit 80 columns, paragraphs, progress."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import polars as pl
+
+    from tasksel.demo import DemoResult
+    from tasksel.scoring import ScoreSummary
+    from tasksel.selection import Selection
+
+__all__ = [
+    "ScoreProgress",
+    "comparison_table",
+    "print_demo",
+    "print_error",
+    "print_notes",
+    "print_score_summary",
+    "print_selection",
+    "printable",
+]
+
+MAX_TABLE_ROWS = 14
+"""Tasks shown in a table; the rest is named by count and stands in allocation.csv."""
+PIPE_INTERVAL_S = 10.0
+"""Seconds between two progress lines where nobody watches a bar."""
+
+
+def printable(text: str, *, max_chars: int = 200) -> str:
+    r"""Return `text` on one line without control characters, so that data cannot steer the terminal.
+
+    Examples
+    --------
+    >>> print(printable("a\x1b[31mb\nc"))
+    a\x1b[31mb\nc
+    """
+    shown = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
+    )
+    return shown if len(shown) <= max_chars else shown[: max_chars - 1] + "…"
+
+
+def print_error(message: str) -> None:
+    """Print one paragraph to standard error: ``Error:`` and the sentence."""
+    console = Console(stderr=True)
+    console.print(Text.assemble(("Error: ", "bold red"), _lines(message)), soft_wrap=not console.is_terminal)
+
+
+def print_notes(console: Console, notes: Sequence[str]) -> None:
+    """Print each note as a paragraph with a hanging mark."""
+    for note in notes:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(Text("!", style="yellow"), Text(_lines(note)))
+        console.print(grid)
+
+
+def print_selection(console: Console, selection: Selection, *, folder: str | None) -> None:
+    """Print what was selected, from which tasks, and what to know about it."""
+    pool, settings, figures = (selection.manifest[key] for key in ("pool", "settings", "figures"))
+    head = Table.grid(padding=(0, 2))
+    head.add_row(
+        "Pool", Text(f"{printable(pool['name'])}: {pool['rows']:,} prompts, {figures['tasks']:,} tasks")
+    )
+    head.add_row("Strategy", Text(_settings_line(settings)))
+    console.print(head)
+    console.print(_allocation_table(selection.allocation))
+    console.print(Text(_figures_line(figures)))
+    print_notes(console, selection.notes)
+    if folder is None:
+        console.print(Text("Nothing was written; --out DIR writes the selection.", style="dim"))
+    else:
+        files = "selected.parquet, selected.jsonl, allocation.csv, manifest.json"
+        console.print(Text(f"Wrote {folder}: {files}"))
+
+
+def print_score_summary(console: Console, summary: ScoreSummary) -> None:
+    """Print what was scored, how fast, and where the files are."""
+    figures = summary.to_dict()
+    reused = f" ({figures['rows_reused']:,} from before)" if figures["rows_reused"] else ""
+    console.print(
+        Text(
+            f"Scored {figures['rows']:,} prompts{reused}: {figures['tokens']:,} tokens generated"
+            f"{_rate(figures)}. Files in {figures['folder']}"
+        )
+    )
+    print_notes(console, summary.notes)
+
+
+def print_demo(console: Console, result: DemoResult) -> None:
+    """Print what the demo scored and what each strategy picked."""
+    console.print(Text(f"Pool: {printable(result.pool)}, {result.rows:,} prompts"))
+    print_score_summary(console, result.scores)
+    console.print(Text(f"\nWhat {result.budget:,} labels buy:"))
+    console.print(comparison_table({name: chosen.allocation for name, chosen in result.selections.items()}))
+    for name, chosen in result.selections.items():
+        console.print(Text(f"{name}: {_figures_line(chosen.manifest['figures'])}"))
+    print_notes(console, _distinct(note for chosen in result.selections.values() for note in chosen.notes))
+    console.print(Text(f"Files: {result.folder}/{{run,{','.join(result.selections)}}}"))
+
+
+def comparison_table(allocations: Mapping[str, pl.DataFrame]) -> Table:
+    """Lay the picks of several strategies side by side, one row a task, heaviest weight first.
+
+    Parameters
+    ----------
+    allocations : mapping of strategy name to DataFrame
+        `Selection.allocation` of each; the last one with weights gives order, confidence and weight.
+    """
+    weighted = [table for table in allocations.values() if table["weight"].null_count() == 0]
+    reference = (weighted or list(allocations.values()))[-1]
+    table = _task_table()
+    table.add_column("prompts", justify="right")
+    table.add_column("confidence", justify="right")
+    table.add_column("weight", justify="right")
+    for name in allocations:
+        table.add_column(name.replace("-", "-\u200b"), justify="right")
+    picked = {name: dict(frame.select("task", "picked").iter_rows()) for name, frame in allocations.items()}
+    for row in _shown_rows(reference):
+        if row is None:
+            table.add_row("…", *[""] * (3 + len(picked)))
+            continue
+        cells = [_count(row["available"]), _confidence(row), _percent(row["weight"])]
+        picks = [f"{by_task[row['task']]:,}" for by_task in picked.values()]
+        table.add_row(printable(row["task"], max_chars=40), *cells, *picks)
+    return table
+
+
+def _allocation_table(allocation: pl.DataFrame) -> Padding:
+    table = _task_table()
+    for column in ("prompts", "confidence", "weight", "picked", ""):
+        table.add_column(column, justify="left" if column == "" else "right")
+    for row in _shown_rows(allocation):
+        if row is None:
+            table.add_row("…", "", "", "", "", "")
+            continue
+        table.add_row(
+            printable(row["task"], max_chars=40),
+            _count(row["available"]),
+            _confidence(row),
+            _percent(row["weight"]),
+            _count(row["picked"]),
+            "all" if row["capped"] else "",
+        )
+    hidden = allocation.height - MAX_TABLE_ROWS
+    if hidden > 0:
+        table.caption = f"{hidden:,} more tasks between those shown; all are in allocation.csv"
+        table.caption_justify = "left"
+    return Padding(table, (0, 0))
+
+
+def _task_table() -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("task", overflow="ellipsis", no_wrap=True, ratio=1)
+    return table
+
+
+def _shown_rows(allocation: pl.DataFrame) -> list[dict[str, Any] | None]:
+    """Return the heaviest tasks and the lightest ones; None stands for those left out between."""
+    keys = ["weight", "picked", "available"]
+    ordered = allocation.sort([*keys, "task"], descending=[True, True, True, False], nulls_last=True)
+    if ordered.height <= MAX_TABLE_ROWS:
+        return list(ordered.iter_rows(named=True))
+    tail = MAX_TABLE_ROWS // 3
+    head = ordered.head(MAX_TABLE_ROWS - tail).iter_rows(named=True)
+    return [*head, None, *ordered.tail(tail).iter_rows(named=True)]
+
+
+def _settings_line(settings: Mapping[str, Any]) -> str:
+    shown = [str(settings["strategy"]), f"budget {settings['budget']:,}"]
+    if "base" in settings:
+        shown.append(f"base {settings['base']}")
+    if settings["strategy"] == "weighted-task-diversity":
+        shown += [f"metric {settings['metric']}", f"alpha {settings['alpha']:g}"]
+        if settings["max_ratio"] is not None:
+            shown.append(f"max weight ratio {settings['max_ratio']:g}")
+    return ", ".join([*shown, f"seed {settings['seed']}"])
+
+
+def _figures_line(figures: Mapping[str, Any]) -> str:
+    selected = (
+        f"Selected {figures['selected']:,} of {figures['pool_rows']:,} prompts "
+        f"from {figures['tasks_picked']:,} of {figures['tasks']:,} tasks; "
+        f"{figures['tasks_capped']:,} tasks are used up."
+    )
+    effective = f"Effective number of tasks: {figures['effective_tasks_picked']:.1f} by pick"
+    if "effective_tasks_weight" in figures:
+        effective += f", {figures['effective_tasks_weight']:.1f} by weight"
+    parts = [selected, effective + "."]
+    if "covering_radius" in figures:
+        parts.append(f"Covering radius: {figures['covering_radius']:.4g}.")
+    return " ".join(parts)
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _confidence(row: Mapping[str, Any]) -> str:
+    """Show a probability, or its power of ten where it is too small to read."""
+    log_confidence = row["log_confidence"]
+    if log_confidence is None:
+        return "-"
+    if log_confidence < -7:
+        return f"1e{log_confidence / 2.302585092994046:.0f}"
+    return f"{row['confidence']:.4f}"
+
+
+def _percent(share: float | None) -> str:
+    if share is None:
+        return "-"
+    return f"{share:.2%}" if share >= 0.00005 or share == 0 else "<0.01%"
+
+
+def _rate(figures: Mapping[str, Any]) -> str:
+    seconds = figures.get("seconds") or 0.0
+    return f" in {seconds:.0f} s, {figures['tokens_per_s']:,.0f} tokens/s" if seconds >= 1 else ""
+
+
+def _distinct(notes: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(notes))
+
+
+def _lines(message: str) -> str:
+    return "\n".join(printable(line, max_chars=4000) for line in message.splitlines())
+
+
+class ScoreProgress:
+    """Progress of scoring: a bar with rate and time left on a terminal, a line now and then in a pipe.
+
+    Called with ``(rows_done, rows_total, tokens_done)``; a context manager.
+    """
+
+    def __init__(self, label: str = "Scoring") -> None:
+        self._label = label
+        self._console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._started_s = time.monotonic()
+        self._printed_s = self._started_s
+        self._first_rows: int | None = None
+
+    def __enter__(self) -> ScoreProgress:
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(elapsed_when_finished=True),
+                console=self._console,
+                transient=True,
+            )
+            self._bar.add_task(self._label, total=None, rate="")
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, rows_done: int, rows_total: int, tokens_done: int) -> None:
+        """Show the state; cheap enough to be called after every batch."""
+        now_s = time.monotonic()
+        if self._first_rows is None:
+            self._first_rows, self._started_s = rows_done, now_s
+        rate = (rows_done - self._first_rows) / max(now_s - self._started_s, 1e-9)
+        rate_text = f"{rate:,.0f}/s" if rate > 0 else ""
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=rows_done, total=rows_total, rate=rate_text)
+        elif now_s - self._printed_s >= PIPE_INTERVAL_S:
+            self._printed_s = now_s
+            left_s = (rows_total - rows_done) / rate if rate > 0 else 0.0
+            print(
+                f"{self._label}: {rows_done:,} of {rows_total:,} prompts, {tokens_done:,} tokens, "
+                f"{rate_text}, {left_s:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )

@@ -1,0 +1,293 @@
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tasksel
+from tasksel.findings import effective_number
+from tasksel_core.errors import BudgetError, ConfigError, SchemaError, UnknownStrategyError
+
+SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+SIZES = {"alpha": 40, "beta": 12, "gamma": 6, "delta": 1}
+
+
+def make_pool(*, confidence: bool = True, shuffle_seed: int = 3) -> pl.DataFrame:
+    tasks = [name for name, size in SIZES.items() for _ in range(size)]
+    level = {"alpha": 0.9, "beta": 0.5, "gamma": 0.1, "delta": 0.7}
+    frame = pl.DataFrame(
+        {
+            "id": [f"{task}-{row}" for row, task in enumerate(tasks)],
+            "task": tasks,
+            "prompt": [f"{task} prompt {row}" for row, task in enumerate(tasks)],
+            "origin": list(range(len(tasks))),
+        }
+    )
+    if confidence:
+        frame = frame.with_columns(confidence=pl.col("task").replace_strict(level))
+    return frame.sample(fraction=1.0, shuffle=True, seed=shuffle_seed)
+
+
+def quotas(selection: tasksel.Selection) -> dict[str, int]:
+    return dict(selection.allocation.select("task", "quota").iter_rows())
+
+
+def test_rows_frame_and_allocation_agree() -> None:
+    pool = make_pool()
+    selection = tasksel.select(pool, budget=30, strategy="weighted-task-diversity")
+    assert selection.frame["id"].to_list() == pool[selection.rows]["id"].to_list()
+    assert selection.frame["rank"].to_list() == list(range(1, 31))
+    assert selection.frame.columns == [*pool.columns, "rank"]
+    counted = dict(selection.frame.group_by("task").len().iter_rows())
+    assert counted == {task: quota for task, quota in quotas(selection).items() if quota}
+    assert selection.allocation.columns[:8] == [
+        "task",
+        "available",
+        "confidence",
+        "weight",
+        "base",
+        "quota",
+        "picked",
+        "capped",
+    ]
+    assert selection.allocation["weight"].sum() == pytest.approx(1.0)
+    assert selection.allocation.filter("capped")["task"].to_list() == ["delta", "gamma"]
+
+
+def test_the_least_confident_task_weighs_most() -> None:
+    selection = tasksel.select(make_pool(), budget=24, strategy="weighted-task-diversity", base=1)
+    weights = dict(selection.allocation.select("task", "weight").iter_rows())
+    assert weights["gamma"] == pytest.approx(9 * weights["alpha"])
+    assert quotas(selection)["gamma"] == 6
+
+
+@pytest.mark.parametrize(
+    "strategy", ["random", "task-diversity", "weighted-task-diversity", "least-confident"]
+)
+def test_a_smaller_budget_selects_a_prefix(strategy: str) -> None:
+    whole = tasksel.select(make_pool(), budget=59, strategy=strategy).frame["id"].to_list()
+    for budget in (1, 5, 20, 58):
+        chosen = tasksel.select(make_pool(), budget=budget, strategy=strategy).frame["id"].to_list()
+        assert chosen == whole[:budget]
+
+
+def test_the_default_needs_neither_scores_nor_embeddings() -> None:
+    selection = tasksel.select(make_pool(confidence=False), budget=10)
+    assert selection.manifest["settings"]["strategy"] == "task-diversity"
+    assert quotas(selection) == {"alpha": 3, "beta": 3, "delta": 1, "gamma": 3}
+
+
+def test_same_inputs_and_seed_give_the_same_bytes(tmp_path: Path) -> None:
+    make_pool().write_parquet(tmp_path / "pool.parquet")
+    for name in ("first", "second"):
+        tasksel.select(
+            tmp_path / "pool.parquet",
+            budget=20,
+            strategy="weighted-task-diversity",
+            seed=7,
+            out=tmp_path / name,
+        )
+    for file in ("selected.parquet", "selected.jsonl", "allocation.csv", "manifest.json"):
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+
+
+def test_files_say_the_same_as_the_selection(tmp_path: Path) -> None:
+    selection = tasksel.select(
+        make_pool(), budget=20, strategy="weighted-task-diversity", out=tmp_path / "out"
+    )
+    assert pl.read_parquet(tmp_path / "out" / "selected.parquet").equals(selection.frame)
+    lines = (tmp_path / "out" / "selected.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["id"] for line in lines] == selection.frame["id"].to_list()
+    with (tmp_path / "out" / "allocation.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["task"]: int(row["quota"]) for row in rows} == quotas(selection)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["settings"]["base"] == 5
+    assert manifest["figures"] == selection.manifest["figures"]
+    assert set(manifest["files"]) == {"selected.parquet", "selected.jsonl", "allocation.csv"}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "allocation.csv",
+        "manifest.json",
+        "selected.jsonl",
+        "selected.parquet",
+    ]
+
+
+def test_text_that_breaks_formats_survives_the_files(tmp_path: Path) -> None:
+    hostile = ["a,b\r\nc\rd", 'quo"te', "nul\x00\x1b[31m", "astral \U0001f600 \u2028", "=cmd()", ""]
+    pool = pl.DataFrame({"task": hostile, "prompt": hostile})
+    selection = tasksel.select(pool, budget=6, base=1, out=tmp_path)
+    assert sorted(pl.read_parquet(tmp_path / "selected.parquet")["prompt"]) == sorted(hostile)
+    lines = (tmp_path / "selected.jsonl").read_bytes().decode().split("\n")[:-1]
+    assert sorted(json.loads(line)["prompt"] for line in lines) == sorted(hostile)
+    with (tmp_path / "allocation.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["task"] for row in csv.DictReader(file)] == selection.allocation["task"].to_list()
+
+
+def test_bytes_dates_and_nested_columns_reach_the_jsonl(tmp_path: Path) -> None:
+    pool = pl.DataFrame(
+        {"prompt": ["p"], "raw": [b"\x00\xff"], "when": ["2026-01-02"], "nested": [{"a": [1]}]}
+    )
+    pool = pool.with_columns(pl.col("when").str.to_date(), half=pl.lit(float("nan")))
+    tasksel.select(pool, budget=1, strategy="random", out=tmp_path)
+    line = json.loads((tmp_path / "selected.jsonl").read_text())
+    assert (line["raw"], line["when"], line["nested"], line["half"]) == (
+        "00ff",
+        "2026-01-02",
+        {"a": [1]},
+        None,
+    )
+
+
+def test_a_column_named_rank_is_kept_under_another_name() -> None:
+    pool = make_pool().with_columns(rank=pl.lit("gold"))
+    frame = tasksel.select(pool, budget=2).frame
+    assert frame["pool_rank"].to_list() == ["gold", "gold"]
+    assert frame["rank"].to_list() == [1, 2]
+
+
+def test_the_order_of_the_pool_does_not_change_the_quotas() -> None:
+    first = tasksel.select(make_pool(shuffle_seed=1), budget=25, strategy="weighted-task-diversity")
+    second = tasksel.select(make_pool(shuffle_seed=2), budget=25, strategy="weighted-task-diversity")
+    assert quotas(first) == quotas(second)
+
+
+def test_concentrated_weights_are_shown_with_the_remedies() -> None:
+    pool = make_pool(confidence=False).with_columns(
+        token_logprobs=pl.when(task="gamma").then(pl.lit([-1.0] * 400)).otherwise(pl.lit([-0.2]))
+    )
+    chosen = tasksel.select(pool, budget=30, strategy="weighted-task-diversity")
+    (note,) = [note for note in chosen.notes if "nearly all the weight" in note]
+    assert "'gamma' holds 100.0%" in note
+    assert "--metric length-normalized" in note
+    assert "--max-weight-ratio" in note
+    assert chosen.manifest["figures"]["largest_weight_share"] == pytest.approx(1.0)
+    remedied = tasksel.select(
+        pool, budget=30, strategy="weighted-task-diversity", metric="length-normalized", max_weight_ratio=10
+    )
+    assert not any("nearly all the weight" in note for note in remedied.notes)
+
+
+def test_a_budget_within_the_base_is_told() -> None:
+    notes = tasksel.select(make_pool(), budget=12, strategy="weighted-task-diversity").notes
+    assert any("weights cannot matter" in note for note in notes)
+    notes = tasksel.select(make_pool(), budget=40, strategy="weighted-task-diversity").notes
+    assert not any("weights cannot matter" in note for note in notes)
+
+
+def test_a_budget_over_the_pool_selects_all_and_says_so() -> None:
+    selection = tasksel.select(make_pool(), budget=1000)
+    assert selection.frame.height == 59
+    assert any("1,000 is more than the pool's 59" in note for note in selection.notes)
+
+
+def test_scores_that_the_strategy_does_not_use_are_told() -> None:
+    notes = tasksel.select(make_pool(), budget=30, scores=make_pool().select("id", "confidence")).notes
+    assert any("does not use the scores" in note for note in notes)
+
+
+def test_k_center_over_a_column_and_its_radius(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(59, 4)).astype(np.float32)
+    np.save(tmp_path / "vectors.npy", vectors)
+    pool = make_pool()
+    from_file = tasksel.select(pool, budget=9, strategy="k-center", embeddings=tmp_path / "vectors.npy")
+    from_column = tasksel.select(
+        pool.with_columns(v=pl.Series(vectors)), budget=9, strategy="k-center", embeddings="v"
+    )
+    assert from_file.rows.tolist() == from_column.rows.tolist()
+    centers = vectors[from_file.rows]
+    radius = np.sqrt(((vectors[:, None] - centers) ** 2).sum(-1)).min(1).max()
+    assert from_file.manifest["figures"]["covering_radius"] == pytest.approx(radius, rel=1e-5)
+
+
+@pytest.mark.parametrize("budget", [0, -1, 2.5, True, "10", None])
+def test_a_budget_that_is_no_count_is_refused(budget: object) -> None:
+    with pytest.raises(BudgetError, match="budget is"):
+        tasksel.select(make_pool(), budget=budget)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"strategy": "taskdiversity"}, UnknownStrategyError, "Did you mean 'task-diversity'"),
+        ({"base": -1}, BudgetError, "base is -1"),
+        ({"rounding": "up"}, ConfigError, "allowed: webster"),
+        ({"strategy": "k-center"}, ConfigError, "needs embeddings"),
+        ({"strategy": "weighted-task-diversity", "alpha": float("nan")}, ConfigError, "alpha"),
+        ({"strategy": "weighted-task-diversity", "max_weight_ratio": 0.5}, ConfigError, "max_ratio"),
+        ({"strategy": "weighted-task-diversity", "metric": "perplexity"}, ConfigError, "perplexity"),
+        ({"seed": -1}, ConfigError, "seed"),
+        ({"task_column": "tsk"}, SchemaError, "tsk"),
+    ],
+)
+def test_a_setting_that_is_not_allowed_is_named(
+    options: dict[str, object], error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        tasksel.select(make_pool(), budget=30, **options)
+
+
+def test_a_pool_without_tasks_can_be_sampled_but_not_by_task() -> None:
+    pool = make_pool(confidence=False).drop("task")
+    assert tasksel.select(pool, budget=4, strategy="random").allocation["task"].to_list() == ["(all)"]
+    with pytest.raises(SchemaError, match=r"task-diversity needs tasks.*--task-column"):
+        tasksel.select(pool, budget=4)
+
+
+def test_confidence_must_come_from_somewhere() -> None:
+    with pytest.raises(ConfigError, match="--scores"):
+        tasksel.select(make_pool(confidence=False), budget=30, strategy="weighted-task-diversity")
+
+
+def test_the_pool_is_not_overwritten(tmp_path: Path) -> None:
+    make_pool().write_parquet(tmp_path / "selected.parquet")
+    before = (tmp_path / "selected.parquet").read_bytes()
+    with pytest.raises(ConfigError, match="would overwrite"):
+        tasksel.select(tmp_path / "selected.parquet", budget=3, out=tmp_path)
+    assert (tmp_path / "selected.parquet").read_bytes() == before
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(ConfigError, match="is a file"):
+        tasksel.select(make_pool(), budget=3, out=tmp_path / "out")
+
+
+def test_one_row_pools_work() -> None:
+    pool = pl.DataFrame({"task": ["only"], "prompt": ["p"], "confidence": [0.0]})
+    for strategy in (
+        "random",
+        "task-diversity",
+        "weighted-task-diversity",
+        "least-confident",
+        "size-proportional",
+    ):
+        assert tasksel.select(pool, budget=1, strategy=strategy).frame.height == 1
+
+
+@given(shares=st.lists(st.integers(0, 1000), min_size=1, max_size=30))
+def test_effective_number_lies_between_one_and_the_number_of_shares(shares: list[int]) -> None:
+    effective = effective_number(np.array(shares))
+    used = sum(share > 0 for share in shares)
+    assert effective == 0 if used == 0 else 1 - 1e-9 <= effective <= used + 1e-9
+
+
+@pytest.mark.skipif(
+    not (SHARED / "ni_skewed.parquet").exists(), reason="needs ../shared/data/ni_skewed.parquet"
+)
+def test_real_text_with_148_uneven_tasks() -> None:
+    pool = tasksel.load_pool(SHARED / "ni_skewed.parquet")
+    chars = pool.frame["prompt"].str.len_chars().to_numpy()
+    scores = pl.DataFrame({"id": pool.frame["id"], "log_confidence": -0.01 * chars})
+    raw = tasksel.select(pool, budget=5000, scores=scores, strategy="weighted-task-diversity")
+    capped = tasksel.select(
+        pool, budget=5000, scores=scores, strategy="weighted-task-diversity", max_weight_ratio=10
+    )
+    assert raw.frame.height == capped.frame.height == 5000
+    assert raw.allocation.filter(pl.col("picked") < pl.col("base")).is_empty()
+    figures = capped.manifest["figures"]
+    assert figures["effective_tasks_weight"] > raw.manifest["figures"]["effective_tasks_weight"]
