@@ -5,6 +5,8 @@ pub mod allocation;
 pub mod confidence;
 pub mod error;
 pub mod k_center;
+pub mod random;
 pub mod round_robin;
+mod simd;
 
 pub use error::{Error, Result};

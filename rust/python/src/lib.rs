@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 
 mod allocation;
+mod array;
 mod confidence;
 mod error;
 mod k_center;

@@ -1,0 +1,1 @@
+//! Fixed-order vector arithmetic.

@@ -1,0 +1,114 @@
+//! How arguments cross the border: arrays are borrowed, integers read, and what does not fit is
+//! refused with one sentence that names the argument.
+
+use std::borrow::Cow;
+
+use numpy::ndarray::Dimension;
+use numpy::{
+    Element, PyArray, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray, PyReadonlyArray1, PyUntypedArray,
+    PyUntypedArrayMethods, dtype,
+};
+use pyo3::exceptions::PyOverflowError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use tasksel_core::Error;
+
+use crate::error::CoreFailure;
+
+/// Borrows an array of exactly this dtype and number of dimensions; strided and read-only arrays
+/// work, nothing is copied.
+///
+/// `allowed` completes the sentence "…; allowed: …", for example "a float32 array of shape (n, d)".
+pub fn borrow<'py, T: Element, D: Dimension>(
+    argument: &'static str,
+    value: &Bound<'py, PyAny>,
+    allowed: &'static str,
+) -> PyResult<PyReadonlyArray<'py, T, D>> {
+    let refuse = |was: String| PyErr::from(CoreFailure::from(Error::array(argument, was, allowed)));
+    let untyped = untyped(argument, value, allowed)?;
+    if D::NDIM.is_some_and(|ndim| ndim != untyped.ndim()) {
+        return Err(refuse(format!("an array of shape {}", shape_text(untyped))));
+    }
+    let typed = value
+        .cast::<PyArray<T, D>>()
+        .map_err(|_| refuse(format!("an array of dtype {}", untyped.dtype())))?;
+    // A field of a packed record array: `as_array` would round the distance between its elements.
+    let torn = untyped
+        .strides()
+        .iter()
+        .zip(untyped.shape())
+        .any(|(stride, &len)| len > 1 && stride % size_of::<T>() as isize != 0);
+    if torn || !untyped.is_aligned() {
+        return Err(refuse(
+            "an array whose elements are not aligned in memory (pass numpy.ascontiguousarray of it)"
+                .to_owned(),
+        ));
+    }
+    typed.try_readonly().map_err(|_| refuse("an array that another call is writing to".to_owned()))
+}
+
+/// Like [`borrow`], but for arrays of one number a task or row: another dtype is converted when
+/// numpy calls that safe (int32 to int64, float32 or int64 to float64).
+pub fn borrow_or_convert<'py, T: Element, D: Dimension>(
+    argument: &'static str,
+    value: &Bound<'py, PyAny>,
+    allowed: &'static str,
+) -> PyResult<PyReadonlyArray<'py, T, D>> {
+    let py = value.py();
+    let source = untyped(argument, value, allowed)?.dtype();
+    let wanted = dtype::<T>(py);
+    if source.is_equiv_to(&wanted) {
+        return borrow(argument, value, allowed);
+    }
+    let is_safe = py
+        .import(intern!(py, "numpy"))?
+        .call_method1(intern!(py, "can_cast"), (&source, &wanted, "safe"))?
+        .extract::<bool>()?;
+    if !is_safe {
+        let was = format!("an array of dtype {source}");
+        return Err(CoreFailure::from(Error::array(argument, was, allowed)).into());
+    }
+    borrow(argument, &value.call_method1(intern!(py, "astype"), (wanted,))?, allowed)
+}
+
+/// The elements in order: borrowed where they are adjacent, gathered where they are strided.
+pub fn elements<'a, T: Element + Copy>(array: &'a PyReadonlyArray1<'_, T>) -> Cow<'a, [T]> {
+    array.as_slice().map_or_else(|_| array.as_array().iter().copied().collect(), Cow::Borrowed)
+}
+
+/// A count of rows. Anything past the int64 range is as good as its end.
+pub fn count(argument: &'static str, value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let allowed = "an integer of at least 0";
+    let refuse = |was: String| PyErr::from(CoreFailure::from(Error::budget(argument, was, allowed)));
+    match value.extract::<i64>() {
+        Ok(count) if count >= 0 => Ok(count),
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) && value.gt(0)? => Ok(i64::MAX),
+        _ => Err(refuse(value.repr()?.to_string())),
+    }
+}
+
+/// A seed of the random order.
+pub fn seed(value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    value.extract::<u64>().or_else(|_| {
+        let was = value.repr()?.to_string();
+        Err(CoreFailure::from(Error::choice("seed", was, "an integer from 0 to 2**64 - 1")).into())
+    })
+}
+
+fn untyped<'a, 'py>(
+    argument: &'static str,
+    value: &'a Bound<'py, PyAny>,
+    allowed: &'static str,
+) -> PyResult<&'a Bound<'py, PyUntypedArray>> {
+    value.cast::<PyUntypedArray>().map_err(|_| {
+        let was = value.get_type().name().map_or_else(|_| "an object".to_owned(), |name| format!("a {name}"));
+        CoreFailure::from(Error::array(argument, format!("{was}, not a numpy array"), allowed)).into()
+    })
+}
+
+fn shape_text(array: &Bound<'_, PyUntypedArray>) -> String {
+    match array.shape() {
+        [length] => format!("({length},)"),
+        shape => format!("({})", shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
+    }
+}
