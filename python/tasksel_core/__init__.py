@@ -1,1 +1,17 @@
-"""The kernels of tasksel: numpy in, numpy out. Needs nothing but numpy."""
+"""The kernels of tasksel: numpy in, numpy out. Needs nothing but numpy.
+
+Every kernel gives the same result for any number of threads (``RAYON_NUM_THREADS``), releases the
+GIL while it works, and raises from :mod:`tasksel_core.errors`.
+"""
+
+from tasksel_core._core import (
+    inverse_confidence_weights,
+    log_confidence,
+    task_log_confidence,
+)
+
+__all__ = [
+    "inverse_confidence_weights",
+    "log_confidence",
+    "task_log_confidence",
+]

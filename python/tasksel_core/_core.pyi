@@ -1,0 +1,60 @@
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+# confidence.rs
+def log_confidence(
+    token_logprobs: NDArray[np.float32] | NDArray[np.float64],
+    offsets: NDArray[np.integer],
+    *,
+    metric: Literal["product", "length-normalized", "min-token", "entropy", "margin"] | str = "product",
+) -> NDArray[np.float64]: ...
+def task_log_confidence(
+    log_confidence: NDArray[np.float64],
+    task: NDArray[np.integer],
+    n_tasks: int,
+    *,
+    mean: Literal["arithmetic", "geometric"] | str = "arithmetic",
+) -> NDArray[np.float64]: ...
+def inverse_confidence_weights(
+    task_log_confidence: NDArray[np.float64],
+    *,
+    alpha: float = 1.0,
+    max_ratio: float | None = None,
+    log: bool = False,
+) -> NDArray[np.float64]: ...
+
+# allocation.rs
+def allocate(
+    weights: NDArray[np.float64],
+    available: NDArray[np.integer],
+    budget: int,
+    *,
+    base: int = 5,
+    labelled: NDArray[np.integer] | None = None,
+    rounding: Literal["webster", "largest-remainder", "paper"] | str = "webster",
+    log_weights: bool = False,
+) -> NDArray[np.int64]: ...
+
+# round_robin.rs
+def round_robin(
+    task: NDArray[np.integer],
+    quotas: NDArray[np.integer],
+    *,
+    priority: NDArray[np.float64] | None = None,
+    seed: int = 0,
+) -> NDArray[np.int64]: ...
+def weighted_round_robin(
+    task: NDArray[np.integer],
+    weights: NDArray[np.float64],
+    *,
+    base: int = 5,
+    priority: NDArray[np.float64] | None = None,
+    seed: int = 0,
+    budget: int | None = None,
+    labelled: NDArray[np.integer] | None = None,
+    log_weights: bool = False,
+) -> NDArray[np.int64]: ...
+
+# k_center.rs

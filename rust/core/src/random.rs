@@ -1,7 +1,7 @@
 //! The random order of rows inside a task. Selections are written to files and compared byte by
 //! byte, so the generator is our own and part of the format: it must never change.
 //!
-//! - Stream: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), started at
+//! - Stream: `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014), started at
 //!   `mix(mix(seed + γ) ^ mix(stream))` with the golden gamma γ.
 //! - Bounded integers: Lemire's multiply-and-reject (ACM TOMACS 29(1), 2019), exactly uniform.
 //! - Shuffle: forward Fisher-Yates, so that the first `k` places do not depend on how many more
@@ -9,7 +9,7 @@
 
 const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// A SplitMix64 stream.
+/// A `SplitMix64` stream.
 #[derive(Debug, Clone)]
 pub struct SplitMix64 {
     state: u64,
@@ -51,7 +51,7 @@ impl SplitMix64 {
     }
 }
 
-/// The finalizer of SplitMix64, Stafford's variant 13.
+/// The finalizer of `SplitMix64`, Stafford's variant 13.
 const fn mix(bits: u64) -> u64 {
     let bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -87,6 +87,16 @@ pub fn count(argument: &'static str, value: &Bound<'_, PyAny>) -> PyResult<i64> 
     }
 }
 
+/// A number of tasks, for each of which memory is taken.
+pub fn task_count(value: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let n_tasks = count("n_tasks", value)?;
+    if n_tasks > i64::from(u32::MAX) {
+        let was = n_tasks.to_string();
+        return Err(CoreFailure::from(Error::budget("n_tasks", was, "at most 4,294,967,295")).into());
+    }
+    Ok(n_tasks as usize)
+}
+
 /// A seed of the random order.
 pub fn seed(value: &Bound<'_, PyAny>) -> PyResult<u64> {
     value.extract::<u64>().or_else(|_| {

@@ -1,5 +1,7 @@
 //! Python extension `tasksel_core._core`. The only crate that names pyo3 and numpy; one topic, one file.
 
+#![allow(clippy::doc_markdown, reason = "the doc comments of functions are Python docstrings (numpydoc)")]
+
 use pyo3::prelude::*;
 
 mod allocation;
