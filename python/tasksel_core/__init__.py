@@ -6,12 +6,14 @@ GIL while it works, and raises from :mod:`tasksel_core.errors`.
 
 from tasksel_core._core import (
     inverse_confidence_weights,
+    k_center_greedy,
     log_confidence,
     task_log_confidence,
 )
 
 __all__ = [
     "inverse_confidence_weights",
+    "k_center_greedy",
     "log_confidence",
     "task_log_confidence",
 ]

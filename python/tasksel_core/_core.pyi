@@ -58,3 +58,11 @@ def weighted_round_robin(
 ) -> NDArray[np.int64]: ...
 
 # k_center.rs
+def k_center_greedy(
+    embeddings: NDArray[np.float32],
+    budget: int,
+    *,
+    initial_rows: NDArray[np.integer] | None = None,
+    metric: Literal["euclidean", "cosine"] | str = "euclidean",
+    n_threads: int | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...

@@ -3,10 +3,12 @@
 
 pub mod allocation;
 pub mod confidence;
+pub mod embeddings;
 pub mod error;
 pub mod k_center;
 pub mod random;
 pub mod round_robin;
 mod simd;
+pub mod workers;
 
 pub use error::{Error, Result};

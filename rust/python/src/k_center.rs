@@ -1,8 +1,190 @@
 //! Binding of `tasksel_core::k_center`.
 
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray2, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
+use tasksel_core::Error;
+use tasksel_core::embeddings::Embeddings;
+use tasksel_core::k_center::{self, Metric};
+
+use crate::error::CoreFailure;
+
+/// Row numbers and covering radii, one a pick.
+type Picks<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>);
+
+/// Often enough that Ctrl-C feels immediate, seldom enough that taking the GIL costs nothing.
+const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Pick rows by farthest-first traversal: each is the row farthest from all centers before it.
+///
+/// The first ``b`` picks are the picks for budget ``b``, and their covering radius is at most twice
+/// the smallest that any ``b`` centers reach [1]_. The result does not depend on the number of
+/// threads or on the processor.
+///
+/// Parameters
+/// ----------
+/// embeddings : ndarray of float32, shape (n, d)
+///     One row an example, finite, ``d >= 1``. Borrowed without a copy if the values of each row are
+///     adjacent (C order, also with a step over rows or columns cut off); other layouts, such as
+///     Fortran order, are copied once.
+/// budget : int
+///     Number of rows to pick, 0 or more. Over the rows that are left, all of them are picked.
+/// initial_rows : ndarray of int64, shape (m,), optional
+///     Rows that are centers already, for instance those labelled before; they are not returned.
+///     Repeats are allowed. Without any, the first pick is the row nearest to the mean of all rows.
+/// metric : {"euclidean", "cosine"}
+///     "cosine" is the Euclidean distance of the normalised rows, ``sqrt(2 - 2 cos)``; it takes
+///     memory for a normalised copy.
+/// n_threads : int, optional
+///     Number of threads; one a core by default.
+///
+/// Returns
+/// -------
+/// rows : ndarray of int64, shape (k,)
+///     Picked rows in order, ``k = min(budget, rows left)``; no row twice, even when vectors repeat.
+///     Of rows equally far, the lowest is picked.
+/// radii : ndarray of float32, shape (k,)
+///     Covering radius after each pick: the largest distance of any row to its nearest center,
+///     initial ones included. Never increases.
+///
+/// Raises
+/// ------
+/// ArrayError
+///     ``embeddings`` is not a two-dimensional float32 array, has no columns, holds NaN or infinity,
+///     holds a zero vector ("cosine") or has distances over the range of float32; ``initial_rows``
+///     is not a one-dimensional int64 array or names a row that does not exist.
+/// BudgetError
+///     ``budget`` is negative.
+/// ConfigError
+///     ``metric`` is unknown or ``n_threads`` is not positive.
+///
+/// Notes
+/// -----
+/// Distances are sums of squared differences in float32, added in a fixed order. The form
+/// ``|x|^2 + |y|^2 - 2 x.y`` is not used: it cancels, and picks wrongly, when the data lie far from
+/// the origin. If squares would overflow or underflow (distances over about 4e18, or all below
+/// about 1e-9), a copy multiplied by a power of two is used. Time is O(n d (m + k)), memory besides
+/// the embeddings 4 n bytes. Ctrl-C interrupts between picks.
+///
+/// References
+/// ----------
+/// .. [1] T. F. Gonzalez, "Clustering to minimize the maximum intercluster distance", Theoretical
+///    Computer Science 38, 1985.
+/// .. [2] O. Sener and S. Savarese, "Active learning for convolutional neural networks: a core-set
+///    approach", ICLR 2018, arXiv:1708.00489, algorithm 1.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> from tasksel_core import k_center_greedy
+/// >>> points = np.array([[0, 0], [1, 0], [8, 0], [9, 0], [0, 7]], dtype=np.float32)
+/// >>> rows, radii = k_center_greedy(points, 3)
+/// >>> rows.tolist(), radii.tolist()
+/// ([1, 3, 4], [8.0, 7.071067810058594, 1.0])
+/// >>> k_center_greedy(points, 2, initial_rows=np.array([0]))[0].tolist()
+/// [3, 4]
+#[pyfunction]
+#[pyo3(signature = (embeddings, budget, *, initial_rows=None, metric="euclidean", n_threads=None))]
+fn k_center_greedy<'py>(
+    py: Python<'py>,
+    embeddings: &Bound<'py, PyAny>,
+    budget: i64,
+    initial_rows: Option<&Bound<'py, PyAny>>,
+    metric: &str,
+    n_threads: Option<i64>,
+) -> PyResult<Picks<'py>> {
+    let array = row_contiguous(embeddings)?;
+    let initial_rows = initial_rows.map_or_else(|| Ok(Vec::new()), row_numbers)?;
+    let metric = Metric::from_name(metric).map_err(CoreFailure::from)?;
+    let n_threads = n_threads.map(thread_count).transpose()?;
+    let embeddings = Embeddings::new(&array.as_array()).ok_or_else(not_contiguous)?;
+    let mut signals = SignalCheck::new();
+    let mut proceed = || signals.proceed();
+    let centers = py
+        .detach(|| {
+            k_center::k_center_greedy(embeddings, budget, &initial_rows, metric, n_threads, &mut proceed)
+        })
+        .map_err(CoreFailure::from)?;
+    signals.raised?;
+    Ok((PyArray1::from_vec(py, centers.rows), PyArray1::from_vec(py, centers.radii)))
+}
+
+/// Runs Python's signal handlers now and then while the GIL is released.
+struct SignalCheck {
+    last: Instant,
+    raised: PyResult<()>,
+}
+
+impl SignalCheck {
+    fn new() -> Self {
+        Self { last: Instant::now(), raised: Ok(()) }
+    }
+
+    /// Breaks once a handler has raised, as the one for Ctrl-C does.
+    fn proceed(&mut self) -> ControlFlow<()> {
+        if self.last.elapsed() < SIGNAL_INTERVAL {
+            return ControlFlow::Continue(());
+        }
+        self.last = Instant::now();
+        self.raised = Python::attach(|py| py.check_signals());
+        if self.raised.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}
+
+/// Borrows a float32 matrix whose rows are contiguous and aligned, or a copy of one whose are not.
+fn row_contiguous<'py>(embeddings: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArray2<'py, f32>> {
+    const ALLOWED: &str = "a two-dimensional float32 array; convert with .astype(np.float32)";
+    let Ok(array) = embeddings.cast::<PyArray2<f32>>() else {
+        return Err(failure(Error::array("embeddings", described(embeddings), ALLOWED)));
+    };
+    // Alignment covers the strides too: one that is no multiple of four bytes is misaligned.
+    let adjacent = array.shape()[1] <= 1 || array.strides()[1] == size_of::<f32>() as isize;
+    if !array.is_empty() && array.is_aligned() && adjacent {
+        return Ok(array.try_readonly()?);
+    }
+    let copy = array.call_method0("copy")?;
+    Ok(copy.cast::<PyArray2<f32>>()?.try_readonly()?)
+}
+
+fn row_numbers(initial_rows: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
+    const ALLOWED: &str =
+        "a one-dimensional int64 array of row numbers; convert with np.asarray(…, np.int64)";
+    let Ok(array) = initial_rows.cast::<PyArray1<i64>>() else {
+        return Err(failure(Error::array("initial_rows", described(initial_rows), ALLOWED)));
+    };
+    Ok(array.try_readonly()?.as_array().to_vec())
+}
+
+fn thread_count(n_threads: i64) -> PyResult<usize> {
+    let positive = usize::try_from(n_threads).ok().filter(|&n_threads| n_threads > 0);
+    positive.ok_or_else(|| {
+        failure(Error::choice(
+            "n_threads",
+            n_threads.to_string(),
+            "a positive number, or None for one a core",
+        ))
+    })
+}
+
+/// What an argument was, for a sentence: dtype and shape of an array, else its type.
+fn described(argument: &Bound<'_, PyAny>) -> String {
+    match argument.cast::<PyUntypedArray>() {
+        Ok(array) => format!("{} array of shape {:?}", array.dtype(), array.shape()),
+        Err(_) => argument.get_type().to_string(),
+    }
+}
+
+fn not_contiguous() -> PyErr {
+    failure(Error::array("embeddings", "rows that are not contiguous after a copy", "any strided array"))
+}
+
+fn failure(error: Error) -> PyErr {
+    CoreFailure::from(error).into()
+}
 
 /// Adds this topic's functions to the extension module.
-pub fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(k_center_greedy, module)?)
 }
