@@ -1,15 +1,21 @@
 //! Binding of `tasksel_core::k_center`.
+#![allow(clippy::doc_markdown, reason = "a docstring for Python is numpydoc, not Markdown")]
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray2, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::ndarray::{Ix1, Ix2};
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 use tasksel_core::Error;
 use tasksel_core::embeddings::Embeddings;
 use tasksel_core::k_center::{self, Metric};
 
+use crate::array::{borrow, borrow_or_convert, count};
 use crate::error::CoreFailure;
+
+const EMBEDDINGS: &str = "a float32 array of shape (n, d); convert another dtype with .astype(np.float32)";
+const INITIAL_ROWS: &str = "an int64 array of shape (m,)";
 
 /// Row numbers and covering radii, one a pick.
 type Picks<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>);
@@ -28,7 +34,7 @@ const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
 /// embeddings : ndarray of float32, shape (n, d)
 ///     One row an example, finite, ``d >= 1``. Borrowed without a copy if the values of each row are
 ///     adjacent (C order, also with a step over rows or columns cut off); other layouts, such as
-///     Fortran order, are copied once.
+///     Fortran order, are copied once. Another dtype is refused: converting would be a silent copy.
 /// budget : int
 ///     Number of rows to pick, 0 or more. Over the rows that are left, all of them are picked.
 /// initial_rows : ndarray of int64, shape (m,), optional
@@ -54,9 +60,9 @@ const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
 /// ArrayError
 ///     ``embeddings`` is not a two-dimensional float32 array, has no columns, holds NaN or infinity,
 ///     holds a zero vector ("cosine") or has distances over the range of float32; ``initial_rows``
-///     is not a one-dimensional int64 array or names a row that does not exist.
+///     is not a one-dimensional array of integers or names a row that does not exist.
 /// BudgetError
-///     ``budget`` is negative.
+///     ``budget`` is negative or no integer.
 /// ConfigError
 ///     ``metric`` is unknown or ``n_threads`` is not positive.
 ///
@@ -90,16 +96,19 @@ const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
 fn k_center_greedy<'py>(
     py: Python<'py>,
     embeddings: &Bound<'py, PyAny>,
-    budget: i64,
+    budget: &Bound<'py, PyAny>,
     initial_rows: Option<&Bound<'py, PyAny>>,
     metric: &str,
     n_threads: Option<i64>,
 ) -> PyResult<Picks<'py>> {
     let array = row_contiguous(embeddings)?;
+    let budget = count("budget", budget)?;
     let initial_rows = initial_rows.map_or_else(|| Ok(Vec::new()), row_numbers)?;
     let metric = Metric::from_name(metric).map_err(CoreFailure::from)?;
     let n_threads = n_threads.map(thread_count).transpose()?;
-    let embeddings = Embeddings::new(&array.as_array()).ok_or_else(not_contiguous)?;
+    let embeddings = Embeddings::new(&array.as_array()).ok_or_else(|| {
+        failure(Error::array("embeddings", "rows apart in memory after a copy", EMBEDDINGS))
+    })?;
     let mut signals = SignalCheck::new();
     let mut proceed = || signals.proceed();
     let centers = py
@@ -108,7 +117,7 @@ fn k_center_greedy<'py>(
         })
         .map_err(CoreFailure::from)?;
     signals.raised?;
-    Ok((PyArray1::from_vec(py, centers.rows), PyArray1::from_vec(py, centers.radii)))
+    Ok((centers.rows.into_pyarray(py), centers.radii.into_pyarray(py)))
 }
 
 /// Runs Python's signal handlers now and then while the GIL is released.
@@ -123,6 +132,7 @@ impl SignalCheck {
     }
 
     /// Breaks once a handler has raised, as the one for Ctrl-C does.
+    #[allow(clippy::redundant_closure_for_method_calls, reason = "the method itself is not general enough")]
     fn proceed(&mut self) -> ControlFlow<()> {
         if self.last.elapsed() < SIGNAL_INTERVAL {
             return ControlFlow::Continue(());
@@ -133,28 +143,17 @@ impl SignalCheck {
     }
 }
 
-/// Borrows a float32 matrix whose rows are contiguous and aligned, or a copy of one whose are not.
+/// Borrows a matrix whose rows are contiguous, or a copy of one whose are not.
 fn row_contiguous<'py>(embeddings: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArray2<'py, f32>> {
-    const ALLOWED: &str = "a two-dimensional float32 array; convert with .astype(np.float32)";
-    let Ok(array) = embeddings.cast::<PyArray2<f32>>() else {
-        return Err(failure(Error::array("embeddings", described(embeddings), ALLOWED)));
-    };
-    // Alignment covers the strides too: one that is no multiple of four bytes is misaligned.
-    let adjacent = array.shape()[1] <= 1 || array.strides()[1] == size_of::<f32>() as isize;
-    if !array.is_empty() && array.is_aligned() && adjacent {
-        return Ok(array.try_readonly()?);
+    let array = borrow::<f32, Ix2>("embeddings", embeddings, EMBEDDINGS)?;
+    if Embeddings::new(&array.as_array()).is_some() {
+        return Ok(array);
     }
-    let copy = array.call_method0("copy")?;
-    Ok(copy.cast::<PyArray2<f32>>()?.try_readonly()?)
+    borrow("embeddings", &array.call_method0("copy")?, EMBEDDINGS)
 }
 
 fn row_numbers(initial_rows: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
-    const ALLOWED: &str =
-        "a one-dimensional int64 array of row numbers; convert with np.asarray(…, np.int64)";
-    let Ok(array) = initial_rows.cast::<PyArray1<i64>>() else {
-        return Err(failure(Error::array("initial_rows", described(initial_rows), ALLOWED)));
-    };
-    Ok(array.try_readonly()?.as_array().to_vec())
+    Ok(borrow_or_convert::<i64, Ix1>("initial_rows", initial_rows, INITIAL_ROWS)?.as_array().to_vec())
 }
 
 fn thread_count(n_threads: i64) -> PyResult<usize> {
@@ -166,18 +165,6 @@ fn thread_count(n_threads: i64) -> PyResult<usize> {
             "a positive number, or None for one a core",
         ))
     })
-}
-
-/// What an argument was, for a sentence: dtype and shape of an array, else its type.
-fn described(argument: &Bound<'_, PyAny>) -> String {
-    match argument.cast::<PyUntypedArray>() {
-        Ok(array) => format!("{} array of shape {:?}", array.dtype(), array.shape()),
-        Err(_) => argument.get_type().to_string(),
-    }
-}
-
-fn not_contiguous() -> PyErr {
-    failure(Error::array("embeddings", "rows that are not contiguous after a copy", "any strided array"))
 }
 
 fn failure(error: Error) -> PyErr {

@@ -247,3 +247,59 @@ fn sum_of_8(lanes: __m256) -> f32 {
     let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A center, rows of the same length and their distances before.
+    fn blocks() -> impl Strategy<Value = (Vec<f32>, Array2<f32>, Vec<f32>)> {
+        (1..300_usize, 1..6_usize).prop_flat_map(|(n_columns, n_rows)| {
+            let values = prop::collection::vec(-1e6..1e6_f32, n_rows * n_columns);
+            let center = prop::collection::vec(-1e6..1e6_f32, n_columns);
+            let nearest = prop::collection::vec(prop_oneof![Just(f32::INFINITY), -1.0..1e15_f32], n_rows);
+            (center, values, nearest).prop_map(move |(center, values, nearest)| {
+                (
+                    center,
+                    Array2::from_shape_fn((n_rows, n_columns), |(i, j)| values[i * n_columns + j]),
+                    nearest,
+                )
+            })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_instruction_set_gives_the_same_bits((center, rows, before) in blocks()) {
+            let rows = Embeddings::new(&rows.view()).unwrap();
+            let mut expected = before.clone();
+            let farthest = InstructionSet(Path::Portable).cover(rows, &center, &mut expected);
+            for set in InstructionSet::available() {
+                let mut nearest = before.clone();
+                prop_assert_eq!(set.cover(rows, &center, &mut nearest), farthest, "{:?}", set);
+                let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+                prop_assert_eq!(bits(&nearest), bits(&expected), "{:?}", set);
+            }
+        }
+
+        #[test]
+        fn sums_are_within_rounding_of_float64((x, rows, _) in blocks()) {
+            let y = rows.row(0).to_vec();
+            let exact: f64 = x.iter().zip(&y).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
+            prop_assert!((f64::from(squared_distance(&x, &y)) - exact).abs() <= 2e-6 * exact);
+        }
+    }
+
+    #[test]
+    fn the_lowest_of_equally_far_rows_wins() {
+        let rows = ndarray::array![[1.0_f32], [-3.0], [3.0], [2.0]];
+        let rows = Embeddings::new(&rows.view()).unwrap();
+        for set in InstructionSet::available() {
+            let farthest = set.cover(rows, &[0.0], &mut [f32::INFINITY; 4]);
+            assert_eq!(farthest, Farthest { row: 1, squared_distance: 9.0 });
+        }
+    }
+}
