@@ -1,0 +1,201 @@
+"""JSON Lines and JSON files of a pool.
+
+Polars reads; Python's own parser runs a second time over a file that Polars refused, to say which line
+is wrong and why, and over the valid files that Polars cannot take: a byte order mark, unpaired
+surrogates, a field that is a number here and an object there.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from tasksel.pool_file_scan import FileScan, first_clause, no_rows
+from tasksel.pool_text import TextTraits, mended_bytes, surrogate_notes
+from tasksel_core.errors import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["read_json", "scan_jsonl"]
+
+
+def scan_jsonl(path: Path, traits: TextTraits, *, eager: bool) -> FileScan:
+    """Open a JSON Lines file lazily, after one streaming pass over all lines.
+
+    Parameters
+    ----------
+    path : Path
+        A file of UTF-8 text.
+    traits : TextTraits
+        What is known of its encoding.
+    eager : bool
+        Read the rows now.
+
+    Returns
+    -------
+    FileScan
+        One row a line; blank lines are left out.
+
+    Raises
+    ------
+    SchemaError
+        A line is no JSON object; the message gives its number.
+    """
+    if not traits.has_bom and traits.lone_surrogates == 0:
+        # scan_ndjson has no way to switch its globbing off, so a "[" in the name must be escaped.
+        lazy = pl.scan_ndjson(glob.escape(str(path)), infer_schema_length=None)
+        try:
+            if eager:
+                lazy = lazy.collect().lazy()
+            else:
+                lazy.select(pl.all().null_count()).collect(engine="streaming")
+            # Lines of `{}` give rows without columns, which the second reader explains better.
+            if lazy.collect_schema().len() > 0:
+                return FileScan(lazy)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            pass  # The second reader finds the line, or takes what Polars could not.
+    objects = list(_jsonl_objects(path, mended_bytes(path, traits)))
+    frame, notes = _frame_of_objects(path, objects)
+    return FileScan(frame.lazy(), surrogate_notes(traits) + notes)
+
+
+def _jsonl_objects(path: Path, raw: bytes) -> Iterator[dict[str, Any]]:
+    lines = raw.split(b"\n")
+    last_number = max((number for number, line in enumerate(lines, 1) if line.strip()), default=0)
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise SchemaError(
+                _jsonl_sentence(path, number, line, error, is_last=number == last_number)
+            ) from error
+        if not isinstance(row, dict):
+            hint = "; a file that is one JSON list has the suffix .json" if isinstance(row, list) else ""
+            raise SchemaError(
+                f"{path.name}, line {number:,} holds {_kind(row)}; "
+                f"each line of JSON Lines is one object{hint}."
+            )
+        yield row
+
+
+def _jsonl_sentence(path: Path, number: int, line: bytes, error: Exception, *, is_last: bool) -> str:
+    where = f"{path.name}, line {number:,}"
+    if number == 1 and line.strip() in (b"[", b"{"):
+        return f"{where} begins JSON over several lines; use the suffix .json, or one object a line."
+    if _is_cut_short(error):
+        tail = "was the file cut short?" if is_last else "each line is one whole object."
+        return f"{where} ends in the middle of a JSON object; {tail}"
+    return f"{where} is not valid JSON ({_json_reason(error)}); each line is one object."
+
+
+def _is_cut_short(error: Exception) -> bool:
+    """Whether a JSON text stops where it should go on, inside a string or at its very end."""
+    if not isinstance(error, json.JSONDecodeError):
+        return False
+    return error.msg.startswith("Unterminated string") or error.pos >= len(error.doc.rstrip())
+
+
+def _json_reason(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at column {error.colno:,}"
+    return "nested too deeply" if isinstance(error, RecursionError) else first_clause(error)
+
+
+def read_json(path: Path, traits: TextTraits) -> FileScan:
+    """Read a JSON file that is a list of objects, or an object whose `data` is one.
+
+    Parameters
+    ----------
+    path : Path
+        A file of UTF-8 text.
+    traits : TextTraits
+        What is known of its encoding.
+
+    Returns
+    -------
+    FileScan
+        One row an object.
+
+    Raises
+    ------
+    SchemaError
+        The file is not valid JSON or holds something else.
+    """
+    raw = mended_bytes(path, traits)
+    try:
+        content = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise SchemaError(_json_sentence(path, raw, error)) from error
+    rows = content["data"] if isinstance(content, dict) and isinstance(content.get("data"), list) else content
+    allowed = 'a pool in JSON is a list of objects, or {"data": [such a list]}'
+    if not isinstance(rows, list):
+        hint = "; one object a line is JSON Lines, with the suffix .jsonl" if isinstance(rows, dict) else ""
+        raise SchemaError(f"{path.name} holds {_kind(rows)}; {allowed}{hint}.")
+    for position, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise SchemaError(f"{path.name}, item {position:,} (from 0) is {_kind(row)}; {allowed}.")
+    frame, notes = _frame_of_objects(path, rows)
+    return FileScan(frame.lazy(), surrogate_notes(traits) + notes)
+
+
+def _json_sentence(path: Path, raw: bytes, error: Exception) -> str:
+    if not isinstance(error, json.JSONDecodeError):
+        return f"{path.name} is not valid JSON ({_json_reason(error)})."
+    if not raw.strip():
+        return f"{path.name} holds no rows; a pool has at least one."
+    if error.msg.startswith("Extra data") and raw.lstrip()[:1] == b"{":
+        return (
+            f"{path.name} holds one object after the other, which is JSON Lines; give it the suffix .jsonl."
+        )
+    if _is_cut_short(error):
+        return f"{path.name} ends in the middle of a value (line {error.lineno:,}); was the file cut short?"
+    return f"{path.name}, line {error.lineno:,} is not valid JSON ({_json_reason(error)})."
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _frame_of_objects(path: Path, rows: list[dict[str, Any]]) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Build a frame column by column, so that one column of mixed types does not cost the others theirs."""
+    if not rows:
+        raise no_rows(path)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns: list[pl.Series] = []
+    mixed: list[str] = []
+    for name in names:
+        values = [row.get(name) for row in rows]
+        column = _typed_series(name, values)
+        if column is None:
+            mixed.append(name)
+            column = pl.Series(name, [_as_text(value) for value in values], dtype=pl.String)
+        columns.append(column)
+    notes = (f"Mixed types are kept as JSON text in: {', '.join(mixed)}.",) if mixed else ()
+    return pl.DataFrame(columns), notes
+
+
+def _typed_series(name: str, values: list[Any]) -> pl.Series | None:
+    kinds = {type(value) for value in values if value is not None}
+    try:
+        if kinds == {str}:
+            return pl.Series(name, values, dtype=pl.String)
+        if float in kinds and kinds <= {int, float}:  # may hold NaN, which no JSON reader but Python's takes
+            return pl.Series(
+                name, [None if value is None else float(value) for value in values], dtype=pl.Float64
+            )
+        lines = b"\n".join(json.dumps({"value": value}).encode() for value in values)
+        return pl.read_ndjson(lines, infer_schema_length=None).to_series().alias(name)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OverflowError):
+        return None
+
+
+def _as_text(value: object) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
