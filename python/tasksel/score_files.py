@@ -1,0 +1,280 @@
+"""Score files of any making become shards with ids and one column that confidence is read from.
+
+The column is found by its name (token logprobs, else a ready confidence) and brought to a list of
+numbers; only it and the ids are read from a Parquet file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from tasksel.run_folder import MANIFEST_NAME, file_sha256
+from tasksel_core.errors import ResumeError, SchemaError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+__all__ = ["METRIC_COLUMNS", "ScoreColumn", "ScoreSource", "number_lists", "open_scores", "read_shard"]
+
+METRIC_COLUMNS = {
+    "product": "token_logprobs",
+    "length-normalized": "token_logprobs",
+    "min-token": "token_logprobs",
+    "entropy": "token_entropy",
+    "margin": "token_margin",
+}
+"""Every confidence metric and the list column that it is made from."""
+
+LOGPROB_NAMES = ("token_logprobs", "logprobs", "token_logprob", "output_logprobs")
+"""Names that token logprobs go by, ours first."""
+
+LOG_CONFIDENCE_NAMES = ("log_confidence", "cumulative_logprob")
+"""Names that a ready log-confidence goes by; the second is vLLM's sum of the token logprobs."""
+
+TEXT_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+
+
+class ScoreSource(NamedTuple):
+    """Where scores stand.
+
+    Parameters
+    ----------
+    name : str
+        File or run folder name without its path; ``"frame"`` for a frame.
+    sha256 : str or None
+        Of the file, or of a run folder's shards read one after the other; None for a frame.
+    shards : tuple of Path or DataFrame
+        In order; a file or frame is one shard.
+    """
+
+    name: str
+    sha256: str | None
+    shards: tuple[Path | pl.DataFrame, ...]
+
+
+class ScoreColumn(NamedTuple):
+    """The column that confidence is read from.
+
+    Parameters
+    ----------
+    name : str
+        As it stands in the file.
+    kind : str
+        ``"tokens"``, ``"confidence"`` or ``"log_confidence"``.
+    note : str or None
+        What a reader should know of the choice.
+    """
+
+    name: str
+    kind: str
+    note: str | None
+
+
+def open_scores(source: str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame) -> ScoreSource:
+    """Find the shards of `source` and hash them; reads no rows.
+
+    Raises
+    ------
+    SchemaError
+        There is nothing at `source`, or a folder holds no scores.
+    ResumeError
+        A run folder without its manifest: scoring has not finished.
+    """
+    if isinstance(source, pl.LazyFrame):
+        source = source.collect()
+    if isinstance(source, pl.DataFrame):
+        return ScoreSource("frame", None, (source,))
+    path = Path(source)
+    if path.is_dir():
+        return _open_run(path)
+    if not path.is_file():
+        raise SchemaError(
+            f"Scores {path} do not exist; give a run folder of `tasksel score`, or a Parquet, JSONL, JSON "
+            "or CSV file."
+        )
+    return ScoreSource(path.name, file_sha256(path), (path,))
+
+
+def _open_run(folder: Path) -> ScoreSource:
+    stage = folder / "scores" if (folder / "scores").is_dir() else folder
+    shards = tuple(sorted(stage.glob("part-*.parquet")))
+    if not (stage / MANIFEST_NAME).is_file():
+        if not shards:
+            raise SchemaError(f"{folder} holds no scores: no part-*.parquet and no {MANIFEST_NAME}.")
+        raise ResumeError(
+            f"Scoring into {folder} has not finished: {len(shards):,} shard(s) and no {MANIFEST_NAME}. "
+            "Run the same `tasksel score` again; it continues where it stopped."
+        )
+    run = stage.resolve().parent if stage.name == "scores" else stage.resolve()
+    digest = hashlib.sha256()
+    for shard in shards:
+        digest.update(shard.read_bytes())
+    return ScoreSource(run.name, digest.hexdigest(), shards)
+
+
+def read_shard(shard: Path | pl.DataFrame, metric: str) -> tuple[pl.DataFrame, ScoreColumn]:
+    """Read one shard with at least its ids (when it has them) and the column for `metric`.
+
+    Raises
+    ------
+    SchemaError
+        The shard cannot be parsed, or has no column that `metric` can be made from.
+    """
+    if isinstance(shard, pl.DataFrame):
+        return shard, _choose_column(shard.schema, metric)
+    suffix = shard.suffix.lower()
+    if suffix not in PARQUET_SUFFIXES + TEXT_SUFFIXES:
+        allowed = ", ".join(PARQUET_SUFFIXES + TEXT_SUFFIXES)
+        raise SchemaError(f"the file's name ends in {shard.suffix!r}; allowed are {allowed}.")
+    try:
+        if suffix in PARQUET_SUFFIXES:
+            return _read_parquet(shard, metric)
+        frame = _read_text(shard, suffix)
+    except PolarsError as error:
+        raise SchemaError(f"cannot be read as {suffix[1:]}: {_first_line(error)}") from error
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"is not UTF-8 text: byte {error.start:,} cannot be decoded.") from error
+    return frame, _choose_column(frame.schema, metric)
+
+
+def _read_parquet(path: Path, metric: str) -> tuple[pl.DataFrame, ScoreColumn]:
+    schema = pl.read_parquet_schema(path)
+    column = _choose_column(schema, metric)
+    return pl.read_parquet(path, columns=[name for name in schema if name in ("id", column.name)]), column
+
+
+def _read_text(path: Path, suffix: str) -> pl.DataFrame:
+    if not path.read_bytes().strip():
+        raise SchemaError("is empty.")
+    if suffix == ".csv":
+        # Ids stay text: 007 is not 7.
+        return pl.read_csv(path, infer_schema_length=None, schema_overrides={"id": pl.String})
+    try:
+        if suffix == ".json":
+            return pl.read_json(path, infer_schema_length=None)
+        return pl.read_ndjson(path, infer_schema_length=None)
+    except PolarsError:
+        # Python's own writer puts NaN and Infinity into JSON, which strict parsers refuse.
+        return _read_lenient_json(path, suffix)
+
+
+def _read_lenient_json(path: Path, suffix: str) -> pl.DataFrame:
+    text = path.read_text(encoding="utf-8")
+    if suffix == ".json":
+        records = _parsed(text, "")
+    else:
+        records = [
+            _parsed(line, f"line {number:,} ")
+            for number, line in enumerate(text.split("\n"), start=1)
+            if line.strip()
+        ]
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise SchemaError("holds something else than objects; one object a row is needed.")
+    return pl.from_dicts(records, infer_schema_length=None, strict=False)
+
+
+def _parsed(text: str, place: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SchemaError(f"{place}is not JSON: {error}.") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", maxsplit=1)[0]
+
+
+def _choose_column(schema: Mapping[str, pl.DataType], metric: str) -> ScoreColumn:
+    """Find what to read: the metric's own list column, else a ready confidence."""
+    wanted = METRIC_COLUMNS[metric]
+    names = LOGPROB_NAMES if wanted == LOGPROB_NAMES[0] else (wanted,)
+    found = [name for name in names if name in schema]
+    if found:
+        note = None if found[0] == wanted else f"Token logprobs were read from column '{found[0]}'."
+        return ScoreColumn(found[0], "tokens", note)
+    possible = _possible_metrics(schema)
+    ready = [name for name in ("confidence", *LOG_CONFIDENCE_NAMES) if name in schema]
+    if not ready or possible:
+        raise SchemaError(_no_column(schema, metric, wanted, possible))
+    note = f"Confidence was read ready-made from column '{ready[0]}'; metric {metric!r} does not apply to it."
+    return ScoreColumn(ready[0], "confidence" if ready[0] == "confidence" else "log_confidence", note)
+
+
+def _possible_metrics(schema: Mapping[str, pl.DataType]) -> list[str]:
+    has_logprobs = any(name in schema for name in LOGPROB_NAMES)
+    return [
+        metric
+        for metric, column in METRIC_COLUMNS.items()
+        if column in schema or (column == LOGPROB_NAMES[0] and has_logprobs)
+    ]
+
+
+def _no_column(schema: Mapping[str, pl.DataType], metric: str, wanted: str, possible: list[str]) -> str:
+    there = ", ".join(schema) or "none"
+    if possible:
+        allowed = ", ".join(possible)
+        return (
+            f"metric {metric!r} needs column '{wanted}'; columns are {there}: possible metrics are {allowed}."
+        )
+    return (
+        f"there is no column to read a confidence from; columns are {there}. Needed is one of: a list column "
+        f"'{wanted}', 'confidence' in [0, 1], 'log_confidence' of at most 0."
+    )
+
+
+def number_lists(series: pl.Series) -> pl.Series:
+    """Bring a column of token values to a list of Float32 or Float64, as it stands when it is one.
+
+    Also taken: fixed-size arrays, lists as JSON text (CSV files), lists of objects with a ``logprob``,
+    and the OpenAI API's objects with ``content`` or ``token_logprobs``.
+
+    Raises
+    ------
+    SchemaError
+        The column is something else.
+    """
+    dtype = series.dtype
+    if dtype == pl.Null:
+        return series.cast(pl.List(pl.Float64))
+    if dtype == pl.String:
+        return _decoded_lists(series)
+    if isinstance(dtype, pl.Struct):
+        for field in ("content", "token_logprobs"):
+            if field in {each.name for each in dtype.fields}:
+                return number_lists(series.struct.field(field).alias(series.name))
+    if isinstance(dtype, pl.Array) and len(dtype.shape) == 1:
+        return number_lists(series.arr.to_list())
+    if isinstance(dtype, pl.List):
+        return _floats(series, dtype.inner)
+    raise SchemaError(f"column '{series.name}' is {dtype}; a list of numbers a row is needed.")
+
+
+def _floats(lists: pl.Series, inner: Any) -> pl.Series:
+    if inner in (pl.Float32, pl.Float64):
+        return lists
+    if isinstance(inner, pl.Struct) and "logprob" in {field.name for field in inner.fields}:
+        return number_lists(lists.list.eval(pl.element().struct.field("logprob")))
+    if inner == pl.Null or inner.is_numeric():
+        return lists.cast(pl.List(pl.Float64))
+    raise SchemaError(f"column '{lists.name}' holds lists of {inner}; lists of numbers are needed.")
+
+
+def _decoded_lists(text: pl.Series) -> pl.Series:
+    def decoded(row: str | None) -> list[float | None] | None:
+        content = None if row is None or not row.strip() else json.loads(row)
+        return None if content is None else [None if value is None else float(value) for value in content]
+
+    try:
+        return pl.Series(text.name, [decoded(row) for row in text], dtype=pl.List(pl.Float64))
+    except (TypeError, ValueError) as error:
+        raise SchemaError(
+            f"column '{text.name}' is text that does not hold a JSON list of numbers in every row ({error})."
+        ) from error
