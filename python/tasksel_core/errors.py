@@ -59,9 +59,9 @@ class MissingExtraError(TaskselError, ImportError):
         self.feature = feature
         self.extra = extra
 
-    def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str]]:
-        """Pickle by the two parts, since the message is made from them."""
-        return (type(self), (self.feature, self.extra))
+    def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str], dict[str, object]]:
+        """Pickle by the two parts, since the message is made from them; notes and the like come along."""
+        return (type(self), (self.feature, self.extra), self.__dict__)
 
 
 class ResumeError(TaskselError, RuntimeError):
