@@ -2,8 +2,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-RUST_SOURCES := $(shell find rust -name '*.rs' -o -name 'Cargo.toml') Cargo.toml Cargo.lock pyproject.toml
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SOURCES := $(shell find rust -name '*.rs' -o -name 'Cargo.toml') Cargo.toml Cargo.lock pyproject.toml constraints.txt
+# In the environment, not as an option, so that maturin, which pip installs apart for the build, is pinned
+# too; pip reads the second name since 25.3 and the first before.
+PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The bindings are checked for the Python they are built for; another one on the PATH may be too old.
+CARGO = PYO3_PYTHON="$$($(BIN)/python -c 'import sys; print(sys.executable)')" cargo
+# Where rustup puts cargo; a shell that was open before the installation does not know it.
+export PATH := $(PATH):$(HOME)/.cargo/bin
 DEMO_POOL ?=
 DEMO_OUT ?= tasksel-demo
 
@@ -17,12 +24,12 @@ demo: build ## build, then score and select on the embedded model and pool (DEMO
 	$(BIN)/tasksel demo --out $(DEMO_OUT) $(if $(DEMO_POOL),--pool $(DEMO_POOL))
 
 test: $(VENV)/.dev ## run all tests, Rust and Python
-	cargo test --workspace --locked --quiet
+	$(CARGO) test --workspace --locked --quiet
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.dev ## formatters, linters, types, stubs, clippy
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked --quiet -- --deny warnings
+	$(CARGO) clippy --workspace --all-targets --locked --quiet -- --deny warnings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -39,16 +46,24 @@ bench: $(VENV)/.dev ## benchmarks against the best alternative, in CPU time on o
 build: $(VENV)/.built ## create the virtual environment and build the extension
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+		echo "tasksel needs Python 3.10 or newer; '$(PYTHON)' says: $$($(PYTHON) --version 2>&1)." \
+			"Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@command -v cargo >/dev/null || { \
+		echo "tasksel needs Rust 1.88 or newer, and there is no cargo on the PATH: https://rustup.rs" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+		rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; install its venv package." >&2; exit 1; }
 
 # One stamp an installed set, so that a second call starts at once and a changed kernel is rebuilt.
-$(VENV)/.built: $(VENV)/bin/python constraints.txt $(RUST_SOURCES)
+$(VENV)/.built: $(VENV)/bin/python $(SOURCES)
+	@echo "Building tasksel in $(VENV); the first time takes some minutes." >&2
 	$(PIP_INSTALL) --editable '.[hf]'
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.built
+$(VENV)/.dev: $(VENV)/bin/python $(SOURCES)
+	@echo "Building tasksel in $(VENV); the first time takes some minutes." >&2
 	$(PIP_INSTALL) --editable '.[hf,dev]'
-	@touch $@
+	@touch $(VENV)/.built $@
 
 clean: ## remove the virtual environment and everything built
 	rm -rf $(VENV) target dist .mypy_cache .pytest_cache .ruff_cache
