@@ -1,0 +1,360 @@
+"""A causal language model in a folder, on the hub or inside the package: find, identify and load it.
+
+Finding and identifying need neither torch nor transformers, so that a finished run can be recognised
+without them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from tasksel.run_folder import file_sha256
+from tasksel_core.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["DTYPES", "EMBEDDED_MODEL", "CausalModel", "find_model_folder", "load_model", "model_sha256"]
+
+DTYPES = ("auto", "bfloat16", "float16", "float32")
+EMBEDDED_MODEL = "demo"
+"""The name under which every verb finds the model that ships with the package."""
+
+_MODEL_PATTERNS = ("*.json", "*.safetensors", "*.model", "*.jinja", "*.txt")
+"""Weights, configuration and tokenizer; read-me files and other frameworks' weights are left out."""
+
+_HASHED_WHOLE_BYTES = 64 * 2**20
+_SAMPLED_BYTES = 4096
+_UNLIMITED_TOKENS = 10**9
+"""Tokenizers without a limit say 10^30; nothing above this number is taken for a context length."""
+
+
+@dataclass(frozen=True, eq=False)
+class CausalModel:
+    """A loaded causal language model with its tokenizer and what generation must know about them.
+
+    Attributes
+    ----------
+    model, tokenizer : Any
+        The transformers objects; the model is in evaluation mode and its own sampling defaults
+        (temperature, penalties, minimum lengths) are cleared.
+    device : str
+        Where it runs, as torch writes it: ``cpu``, ``cuda:0``, ``mps``.
+    dtype : str
+        Of the weights: ``float32``, ``bfloat16`` or ``float16``.
+    context_tokens : int or None
+        Longest prompt and answer together; None where neither model nor tokenizer states a limit.
+    eos_ids : tuple of int
+        Tokens that end an answer; empty for a model that states none (answers then end by length).
+    pad_id : int
+        Fills the left of shorter prompts, behind the attention mask.
+    bos_id : int or None
+        Token that begins a text, where the tokenizer knows one.
+    n_embeddings : int
+        Token ids from 0 up to this number exist in the model.
+    """
+
+    model: Any
+    tokenizer: Any
+    device: str
+    dtype: str
+    context_tokens: int | None
+    eos_ids: tuple[int, ...]
+    pad_id: int
+    bos_id: int | None
+    n_embeddings: int
+
+
+def find_model_folder(model: str) -> Path:
+    """Return the folder of a model: itself, the embedded one, or a snapshot in the hub's cache.
+
+    A snapshot that is already in the cache is used as it is; only a model that is not there is fetched.
+
+    Raises
+    ------
+    ConfigError
+        There is no such folder, and no such model on the hub or no way to reach it.
+    MissingExtraError
+        A hub name was given and huggingface_hub is not installed.
+    """
+    if model == EMBEDDED_MODEL:
+        from tasksel.assets import embedded_model_path
+
+        return embedded_model_path()
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ConfigError(f"The folder {model} holds no model: it has no config.json.")
+        return folder
+    if folder.exists():
+        raise ConfigError(f"The model {model} is a file; the folder that holds config.json is wanted.")
+    if model.startswith((".", "/", "~")) or model.count("/") > 1 or "\\" in model:
+        raise ConfigError(f"There is no model folder {model}.")
+    return _fetch_snapshot(model)
+
+
+def _fetch_snapshot(model: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Scoring with a model", "hf") from error
+    try:
+        return Path(snapshot_download(model, allow_patterns=list(_MODEL_PATTERNS), local_files_only=True))
+    except LocalEntryNotFoundError:
+        pass
+    except ValueError as error:
+        raise ConfigError(f"{model!r} is neither a folder nor a name on the Hugging Face hub.") from error
+    try:
+        return Path(snapshot_download(model, allow_patterns=list(_MODEL_PATTERNS)))
+    except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
+        raise ConfigError(
+            f"The model {model!r} is no folder here, and the Hugging Face hub did not give it: "
+            f"{_first_line(error)}"
+        ) from error
+
+
+def model_sha256(folder: Path) -> str:
+    """Return a hash that tells one model from another: names, sizes and contents of its files.
+
+    Files up to 64 MiB are hashed whole. Of larger safetensors files, which would take minutes, the
+    header (names, shapes, types, offsets) and the first 4 KiB of every tensor are hashed: training
+    changes practically every number of a tensor that it touches. A change that leaves all those bytes
+    as they were is not noticed.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    files = sorted({path for pattern in _MODEL_PATTERNS for path in folder.glob(pattern)})
+    for path in files:
+        size = path.stat().st_size
+        sampled = size > _HASHED_WHOLE_BYTES and path.suffix == ".safetensors"
+        content = _sampled_safetensors_sha256(path) if sampled else file_sha256(path)
+        digest.update(f"{path.name}\0{size}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def _sampled_safetensors_sha256(path: Path) -> str:
+    """Hash the header and the beginning of every tensor (format: 8-byte length, JSON header, data)."""
+    digest = hashlib.sha256()
+    with path.open("rb") as source:
+        length = source.read(8)
+        header = source.read(int.from_bytes(length, "little"))
+        digest.update(length + header)
+        for start, stop in _tensor_ranges(path, header):
+            digest.update(_read_range(source, 8 + len(header) + start, min(stop - start, _SAMPLED_BYTES)))
+    return digest.hexdigest()
+
+
+def _tensor_ranges(path: Path, header: bytes) -> list[tuple[int, int]]:
+    try:
+        entries = json.loads(header)
+        return sorted(
+            tuple(entry["data_offsets"]) for name, entry in entries.items() if name != "__metadata__"
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} is not a safetensors file: its header cannot be read.") from error
+
+
+def _read_range(source: IO[bytes], offset: int, n_bytes: int) -> bytes:
+    source.seek(offset)
+    return source.read(n_bytes)
+
+
+def load_model(model: str, *, device: str = "auto", dtype: str = "auto") -> CausalModel:
+    """Load a causal language model and its tokenizer from a folder, the hub's cache or the hub.
+
+    Only safetensors weights are read and no code of the model's repository is run.
+
+    Parameters
+    ----------
+    model : str
+        A folder, a name on the Hugging Face hub, or ``demo`` for the model inside the package.
+    device : str
+        ``auto`` (CUDA, else Apple's mps, else CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    dtype : str
+        ``auto`` (as stored; float32 on a CPU), ``float32``, ``bfloat16``, ``float16``.
+
+    Raises
+    ------
+    ConfigError
+        There is no such model, it is no causal language model, it has no tokenizer or lacks weights,
+        or the device or dtype does not exist.
+    MissingExtraError
+        torch or transformers is not installed.
+    """
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype is {dtype!r}; allowed are {', '.join(DTYPES)}.")
+    _import_backend()
+    folder = str(find_model_folder(model))
+    torch_device = _find_device(device)
+    with _quiet_transformers():
+        config = _load_config(model, folder)
+        tokenizer = _load_tokenizer(model, folder)
+        network = _load_weights(
+            model, folder, "float32" if dtype == "auto" and torch_device.type == "cpu" else dtype
+        )
+    network = network.to(torch_device).eval()
+    eos_ids = _find_eos_ids(network, tokenizer)
+    n_embeddings = int(network.get_input_embeddings().weight.shape[0])
+    pad_id = _find_pad_id(tokenizer, eos_ids, n_embeddings)
+    _clear_generation_defaults(network)
+    context_tokens = _find_context_tokens(config, tokenizer)
+    # The limit is kept here; left in the tokenizer it would print a warning for each long prompt.
+    tokenizer.model_max_length = 10**30
+    return CausalModel(
+        model=network,
+        tokenizer=tokenizer,
+        device=str(network.device),
+        dtype=str(network.dtype).removeprefix("torch."),
+        context_tokens=context_tokens,
+        eos_ids=eos_ids,
+        pad_id=pad_id,
+        bos_id=tokenizer.bos_token_id,
+        n_embeddings=n_embeddings,
+    )
+
+
+def _import_backend() -> None:
+    try:
+        import torch  # noqa: F401 - asked here once, so that its absence is one sentence
+        import transformers  # noqa: F401 - as torch
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Scoring with a model", "hf") from error
+
+
+def _find_device(device: str) -> Any:
+    import torch
+
+    if device == "auto":
+        has_mps = torch.backends.mps.is_available()
+        device = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    try:
+        # Allocating is the one test that every backend understands.
+        torch.empty(1, device=device)
+        return torch.device(device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"The device {device!r} cannot be used here ({reason}); "
+            "allowed are auto, cpu, cuda, cuda:N and mps."
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Silence the progress bars and load reports of transformers; what they report is checked instead."""
+    from transformers.utils import logging
+
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()
+
+
+def _load_config(model: str, folder: str) -> Any:
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"The model {model!r} cannot be read: {_first_line(error)}") from error
+    causal = {name for names in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values() for name in _as_tuple(names)}
+    architectures = tuple(config.architectures or ())
+    if config.is_encoder_decoder or (architectures and not causal.intersection(architectures)):
+        named = ", ".join(architectures) or config.model_type
+        raise ConfigError(f"The model {model!r} is {named}, not a causal language model.")
+    return config
+
+
+def _load_tokenizer(model: str, folder: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"The model {model!r} has no tokenizer that can be read: {_first_line(error)}"
+        ) from error
+
+
+def _load_weights(model: str, folder: str, dtype: str) -> Any:
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    try:
+        network, loading = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        raise ConfigError(f"The model {model!r} cannot be loaded: {_first_line(error)}") from error
+    missing = sorted(loading["missing_keys"])
+    if missing:
+        raise ConfigError(
+            f"The model {model!r} lacks {len(missing)} of its weights (the first is {missing[0]}); "
+            "scores of random weights would mean nothing."
+        )
+    return network
+
+
+def _clear_generation_defaults(network: Any) -> None:
+    """Drop the penalties, sampling and length defaults that came with the model.
+
+    Each setting that a call leaves at None is otherwise filled from them: a model that ships
+    repetition_penalty=1.1 would be scored by distorted logits.
+    """
+    from transformers import GenerationConfig
+
+    network.generation_config = GenerationConfig()
+
+
+def _find_eos_ids(network: Any, tokenizer: Any) -> tuple[int, ...]:
+    """Return the end tokens: the generation config knows all of them, the tokenizer only one."""
+    for stated in (
+        network.generation_config.eos_token_id,
+        tokenizer.eos_token_id,
+        network.config.eos_token_id,
+    ):
+        if stated is not None:
+            return tuple(int(token_id) for token_id in _as_tuple(stated))
+    return ()
+
+
+def _find_pad_id(tokenizer: Any, eos_ids: tuple[int, ...], n_embeddings: int) -> int:
+    """Return any token to stand behind the mask; a pad token added without an embedding cannot."""
+    for token_id in (tokenizer.pad_token_id, *eos_ids):
+        if token_id is not None and token_id < n_embeddings:
+            return int(token_id)
+    return 0
+
+
+def _find_context_tokens(config: Any, tokenizer: Any) -> int | None:
+    limit = getattr(config.get_text_config(), "max_position_embeddings", None) or tokenizer.model_max_length
+    return int(limit) if limit and limit < _UNLIMITED_TOKENS else None
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,590 @@
+"""Pool to scores: every prompt answered once, every generated token measured, in shards that survive a kill.
+
+Layout of ``OUT/scores``: ``settings.json`` is written first, ``part-00000.parquet`` and so on appear
+whole or not at all, ``manifest.json`` is written last. Which rows stand in which batch and shard follows
+from the pool and the settings alone, so that a run that was killed and continued gives the same bytes
+as one that was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from tasksel.causal_model import find_model_folder, load_model, model_sha256
+from tasksel.generation import BatchGenerator, PromptEncoder, check_prompt_template
+from tasksel.pool import load_pool
+from tasksel.run_folder import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    atomic_path,
+    file_sha256,
+    folder_lock,
+    read_json,
+    text_sha256,
+    write_json,
+)
+from tasksel_core.errors import ConfigError, ResumeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy.typing as npt
+
+    from tasksel.causal_model import CausalModel
+    from tasksel.generation import EncodedPrompt, Generation
+    from tasksel.pool import Pool
+
+__all__ = ["SCORES_FOLDER", "SCORES_SCHEMA", "ScoreProgress", "ScoreSummary", "plan_shards", "score"]
+
+SCORES_FOLDER = "scores"
+SETTINGS_NAME = "settings.json"
+_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,
+    "task": pl.String,
+    "generation": pl.String,
+    "token_ids": pl.List(pl.Int32),
+    "token_logprobs": pl.List(pl.Float32),
+    "token_entropy": pl.List(pl.Float32),
+    "token_margin": pl.List(pl.Float32),
+    "finish_reason": pl.String,
+    "prompt_tokens": pl.Int32,
+    "truncated_tokens": pl.Int32,
+}
+SCORES_SCHEMA = pl.Schema(_COLUMNS)
+"""One row an example; logprobs in nats, margins in probabilities."""
+
+_TOKEN_COLUMNS = ("token_ids", "token_logprobs", "token_entropy", "token_margin")
+_ENCODED_ROWS = 1024
+_RUN_KEY = "tasksel.run_sha256"
+_SPLIT_KEY = "tasksel.split_batches"
+_LIBRARIES = ("tasksel", "torch", "transformers", "tokenizers")
+
+
+class ScoreProgress(Protocol):
+    """Called once before the first batch and again after each batch.
+
+    The first call tells what was found finished; a rate or a time to go is that of what came since.
+    """
+
+    def __call__(self, rows_done: int, rows_total: int, tokens_done: int) -> None:
+        """Take the rows scored so far, the rows of the pool and the tokens generated so far."""
+
+
+@dataclass(frozen=True)
+class ScoreSummary:
+    """What a scoring run found, made and cost.
+
+    Attributes
+    ----------
+    rows, rows_reused : int
+        Scored examples, and how many of them an earlier run had scored.
+    tokens : int
+        Generated tokens of all rows, end tokens included.
+    truncated_rows : int
+        Prompts that were cut from the left because they do not fit the context.
+    stopped_rows, length_rows : int
+        Answers ended by the model, and by `max_new_tokens`.
+    seconds : float
+        Wall time of this call.
+    tokens_per_s : float or None
+        Tokens generated in this call by the wall time of generation; None when nothing was left to do.
+    folder : str
+        Where the shards are.
+    notes : tuple of str
+        Sentences that a user should read: damaged shards, lack of memory, changed versions.
+    """
+
+    rows: int
+    rows_reused: int
+    tokens: int
+    truncated_rows: int
+    stopped_rows: int
+    length_rows: int
+    seconds: float
+    tokens_per_s: float | None
+    folder: str
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary as a dictionary that `json.dumps` takes."""
+        return asdict(self) | {"notes": list(self.notes)}
+
+
+def score(
+    pool: Any,
+    *,
+    model: str,
+    out: str | Path,
+    max_new_tokens: int = 256,
+    prompt_template: str | None = None,
+    batch_tokens: int = 8192,
+    max_batch_rows: int = 128,
+    shard_rows: int = 256,
+    device: str = "auto",
+    dtype: str = "auto",
+    task_column: str | None = None,
+    id_column: str | None = None,
+    progress: ScoreProgress | None = None,
+) -> ScoreSummary:
+    """Let a model answer every prompt of a pool greedily and write the probabilities of its tokens.
+
+    The same call on the same folder continues where it stopped, also after ``kill -9``; a finished
+    folder is recognised without loading the model. A changed model, setting or pool is refused.
+
+    Parameters
+    ----------
+    pool : path, DataFrame or Pool
+        Anything that `tasksel.pool.load_pool` reads.
+    model : str
+        A folder, a name on the Hugging Face hub, or ``demo``.
+    out : path
+        The run folder; the scores go into ``OUT/scores``.
+    max_new_tokens : int
+        Longest answer in tokens, the end token included.
+    prompt_template : str, optional
+        Text with ``{prompt}`` once; goes before the chat template of the tokenizer.
+    batch_tokens : int
+        Largest batch, in tokens with padding and answers. One prompt that is longer goes alone.
+    max_batch_rows : int
+        Most prompts in a batch.
+    shard_rows : int
+        A shard is closed after the batch that reaches this many rows; a kill costs at most one shard.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    dtype : str
+        ``auto`` (as stored; float32 on a CPU), ``float32``, ``bfloat16`` or ``float16``.
+    task_column, id_column : str, optional
+        Columns of the pool that hold task and id under other names.
+    progress : ScoreProgress, optional
+        Called after each batch.
+
+    Returns
+    -------
+    ScoreSummary
+
+    Raises
+    ------
+    ConfigError
+        A setting is out of range, or there is no such model.
+    ResumeError
+        The folder holds scores of another model, setting or pool, or is in use.
+    SchemaError
+        The pool cannot be read.
+    """
+    started_s = time.perf_counter()
+    numbers = {
+        "max_new_tokens": max_new_tokens,
+        "batch_tokens": batch_tokens,
+        "max_batch_rows": max_batch_rows,
+        "shard_rows": shard_rows,
+    }
+    _check_positive(numbers)
+    check_prompt_template(prompt_template)
+    loaded_pool = load_pool(pool, task_column=task_column, id_column=id_column)
+    folder = Path(out) / SCORES_FOLDER
+    with folder_lock(folder):
+        run = _ScoringRun(
+            pool=loaded_pool,
+            model=model,
+            folder=folder,
+            settings={**numbers, "prompt_template": prompt_template, "device": device, "dtype": dtype},
+            progress=progress,
+        )
+        return run.finish(started_s)
+
+
+def plan_shards(
+    prompt_tokens: npt.NDArray[np.int64],
+    *,
+    max_new_tokens: int,
+    batch_tokens: int,
+    max_batch_rows: int,
+    shard_rows: int,
+) -> list[list[npt.NDArray[np.int64]]]:
+    """Deal the rows of a pool into batches of similar length and whole batches into shards.
+
+    The longest prompts come first, so that a lack of memory shows at once and the time to go, guessed
+    from the rows so far, is rather too long than too short.
+
+    Parameters
+    ----------
+    prompt_tokens : ndarray of int64, shape (n_rows,)
+        Length of each prompt.
+    max_new_tokens, batch_tokens, max_batch_rows, shard_rows : int
+        As in `score`.
+
+    Returns
+    -------
+    list of list of ndarray of int64
+        Shards of batches of pool rows; every row stands in exactly one batch.
+
+    Examples
+    --------
+    >>> lengths = np.array([3, 9, 4, 3])
+    >>> plan_shards(lengths, max_new_tokens=1, batch_tokens=10, max_batch_rows=9, shard_rows=2)
+    [[array([1]), array([2, 0])], [array([3])]]
+    """
+    order = np.argsort(-prompt_tokens, kind="stable")
+    shards: list[list[npt.NDArray[np.int64]]] = []
+    start, rows_in_shard = 0, shard_rows
+    while start < len(order):
+        widest = int(prompt_tokens[order[start]]) + max_new_tokens
+        stop = start + max(1, min(max_batch_rows, batch_tokens // widest))
+        batch = order[start:stop]
+        if rows_in_shard >= shard_rows:
+            shards.append([])
+            rows_in_shard = 0
+        shards[-1].append(batch)
+        rows_in_shard += len(batch)
+        start = stop
+    return shards
+
+
+@dataclass
+class _Counts:
+    """What the shards hold together; every number can be recomputed from them."""
+
+    rows: int = 0
+    tokens: int = 0
+    truncated_rows: int = 0
+    truncated_tokens: int = 0
+    stopped_rows: int = 0
+    length_rows: int = 0
+    rows_without_tokens: int = 0
+    split_batches: int = 0
+
+    def add(self, frame: pl.DataFrame, split_batches: int) -> None:
+        lengths = frame["token_logprobs"].list.len()
+        self.rows += frame.height
+        self.tokens += int(lengths.sum())
+        self.truncated_rows += int((frame["truncated_tokens"] > 0).sum())
+        self.truncated_tokens += int(frame["truncated_tokens"].sum())
+        self.stopped_rows += int((frame["finish_reason"] == "stop").sum())
+        self.length_rows += int((frame["finish_reason"] == "length").sum())
+        self.rows_without_tokens += int((lengths == 0).sum())
+        self.split_batches += split_batches
+
+
+class _DamagedShardError(Exception):
+    """A shard file is not what the run would have written; its text says why."""
+
+
+@dataclass
+class _ScoringRun:
+    """One call of `score` on a folder that it holds for itself."""
+
+    pool: Pool
+    model: str
+    folder: Path
+    settings: dict[str, Any]
+    progress: ScoreProgress | None
+    notes: list[str] = field(default_factory=list)
+    counts: _Counts = field(default_factory=_Counts)
+    rows_reused: int = 0
+    tokens_done: int = 0
+    rows_done: int = 0
+    new_tokens: int = 0
+    generation_s: float = 0.0
+
+    def finish(self, started_s: float) -> ScoreSummary:
+        for leftover in self.folder.glob(".*.tmp"):
+            leftover.unlink()
+        identity = self._identify()
+        if not self._is_complete():
+            self._score_rest(identity)
+        return ScoreSummary(
+            rows=self.counts.rows,
+            rows_reused=self.rows_reused,
+            tokens=self.counts.tokens,
+            truncated_rows=self.counts.truncated_rows,
+            stopped_rows=self.counts.stopped_rows,
+            length_rows=self.counts.length_rows,
+            seconds=time.perf_counter() - started_s,
+            tokens_per_s=self.new_tokens / self.generation_s if self.new_tokens else None,
+            folder=str(self.folder),
+            notes=tuple(self.notes),
+        )
+
+    def _identify(self) -> dict[str, Any]:
+        """Say what this run is made from, and refuse a folder that was made from something else."""
+        identity = {
+            "format_version": FORMAT_VERSION,
+            "pool": {
+                "name": self.pool.name,
+                "rows": self.pool.frame.height,
+                "sha256": _rows_sha256(self.pool.frame),
+            },
+            "model": {"name": self.model, "sha256": model_sha256(find_model_folder(self.model))},
+            "settings": self.settings,
+        }
+        stored = self._read_settings()
+        if stored is not None:
+            self._refuse_changes(stored, identity)
+        return identity
+
+    def _read_settings(self) -> dict[str, Any] | None:
+        path = self.folder / SETTINGS_NAME
+        if path.exists():
+            return read_json(path)
+        made = sorted(found.name for found in self.folder.glob("*.*") if not found.name.startswith("."))
+        if made:
+            raise ResumeError(
+                f"{self.folder} holds {made[0]} but no {SETTINGS_NAME}, so what it was made from is unknown; "
+                "choose another output folder, or delete it."
+            )
+        return None
+
+    def _refuse_changes(self, stored: dict[str, Any], identity: dict[str, Any]) -> None:
+        if stored.get("format_version") != FORMAT_VERSION:
+            raise ResumeError(
+                f"{self.folder} has format {stored.get('format_version')}, "
+                f"this tasksel knows {FORMAT_VERSION}; use the version that wrote it or another folder."
+            )
+        changes = list(_describe_changes(stored, identity))
+        if changes:
+            raise ResumeError(
+                f"{self.folder} holds scores that cannot be mixed with those asked for: "
+                f"{'; '.join(changes)}. Choose another output folder, or delete {self.folder} to score again."
+            )
+
+    def _is_complete(self) -> bool:
+        """Tell whether the manifest stands and every shard is the one that it lists."""
+        path = self.folder / MANIFEST_NAME
+        if not path.exists():
+            return False
+        manifest = read_json(path)
+        for shard in manifest["shards"]:
+            shard_path = self.folder / shard["name"]
+            if not shard_path.exists() or file_sha256(shard_path) != shard["sha256"]:
+                # The note on the shard itself comes when it is read.
+                path.unlink()
+                return False
+        self.counts = _Counts(**manifest["counts"])
+        self.rows_reused = self.counts.rows
+        self._report(self.counts.rows, self.counts.tokens)
+        return True
+
+    def _score_rest(self, identity: dict[str, Any]) -> None:
+        causal_model = load_model(self.model, device=self.settings["device"], dtype=self.settings["dtype"])
+        identity = self._settle(identity, causal_model)
+        max_new_tokens = self.settings["max_new_tokens"]
+        encoder = PromptEncoder(
+            causal_model, prompt_template=self.settings["prompt_template"], max_new_tokens=max_new_tokens
+        )
+        shards = plan_shards(
+            _count_prompt_tokens(encoder, self.pool.frame),
+            max_new_tokens=max_new_tokens,
+            batch_tokens=self.settings["batch_tokens"],
+            max_batch_rows=self.settings["max_batch_rows"],
+            shard_rows=self.settings["shard_rows"],
+        )
+        run_sha256 = text_sha256(json.dumps({**identity, "versions": None}, sort_keys=True))
+        missing = self._reuse_shards(shards, run_sha256)
+        generator = BatchGenerator(causal_model, max_new_tokens=max_new_tokens)
+        for number in missing:
+            self._score_shard(number, shards[number], encoder, generator, run_sha256)
+        self._write_manifest(identity, len(shards))
+
+    def _settle(self, identity: dict[str, Any], causal_model: CausalModel) -> dict[str, Any]:
+        """Replace `auto` by what it meant, and write the settings or compare with them."""
+        resolved = {"device": causal_model.device.partition(":")[0], "dtype": causal_model.dtype}
+        identity = {
+            **identity,
+            "settings": {**identity["settings"], **resolved},
+            "versions": _find_versions(),
+        }
+        stored = self._read_settings()
+        if stored is None:
+            write_json(self.folder / SETTINGS_NAME, identity)
+            return identity
+        self._refuse_changes(stored, identity)
+        if stored["versions"] != identity["versions"]:
+            changed = [
+                f"{name} {stored['versions'].get(name)} → {version}"
+                for name, version in identity["versions"].items()
+                if stored["versions"].get(name) != version
+            ]
+            self.notes.append(
+                f"Continued with other library versions than it was begun with ({', '.join(changed)}): "
+                "logprobs may differ in their last digits between shards."
+            )
+        return identity | {"pool": stored["pool"], "model": stored["model"]}
+
+    def _reuse_shards(self, shards: list[list[npt.NDArray[np.int64]]], run_sha256: str) -> list[int]:
+        """Count the shards that exist and return the numbers of those to make."""
+        expected = {_shard_name(number) for number in range(len(shards))}
+        for path in self.folder.glob("part-*"):
+            if path.name not in expected:
+                raise ResumeError(
+                    f"{path} does not belong to this run, which has {len(shards)} shards; remove it."
+                )
+        missing = []
+        for number, batches in enumerate(shards):
+            path = self.folder / _shard_name(number)
+            if not path.exists():
+                missing.append(number)
+                continue
+            try:
+                self.counts.add(
+                    *_read_shard(path, self.pool.frame["id"].gather(np.concatenate(batches)), run_sha256)
+                )
+            except _DamagedShardError as damage:
+                self.notes.append(f"{path.name} was damaged ({damage}) and is scored again.")
+                missing.append(number)
+        self.rows_reused = self.counts.rows
+        self._report(self.counts.rows, self.counts.tokens)
+        return missing
+
+    def _score_shard(
+        self,
+        number: int,
+        batches: list[npt.NDArray[np.int64]],
+        encoder: PromptEncoder,
+        generator: BatchGenerator,
+        run_sha256: str,
+    ) -> None:
+        splits_before = generator.split_batches
+        frames = []
+        for rows in batches:
+            part = self.pool.frame[rows]
+            encoded = encoder.encode(part["prompt"].to_list())
+            batch_started_s = time.perf_counter()
+            generations = generator.generate([prompt.token_ids for prompt in encoded])
+            self.generation_s += time.perf_counter() - batch_started_s
+            frames.append(_to_frame(part, encoded, generations))
+            n_tokens = sum(len(generation.token_ids) for generation in generations)
+            self.new_tokens += n_tokens
+            self._report(len(rows), n_tokens)
+        frame, split_batches = pl.concat(frames), generator.split_batches - splits_before
+        with atomic_path(self.folder / _shard_name(number)) as temporary:
+            metadata = {_RUN_KEY: run_sha256, _SPLIT_KEY: str(split_batches)}
+            frame.write_parquet(temporary, metadata=metadata)
+        self.counts.add(frame, split_batches)
+
+    def _write_manifest(self, identity: dict[str, Any], n_shards: int) -> None:
+        if self.counts.split_batches:
+            self.notes.append(
+                f"{self.counts.split_batches} batches did not fit into the device's memory and were halved: "
+                "logprobs can differ in their last digits from a run with more memory."
+            )
+        paths = [self.folder / _shard_name(number) for number in range(n_shards)]
+        manifest = {
+            **identity,
+            "counts": asdict(self.counts),
+            "shards": [{"name": path.name, "sha256": file_sha256(path)} for path in paths],
+        }
+        write_json(self.folder / MANIFEST_NAME, manifest)
+
+    def _report(self, n_rows: int, n_tokens: int) -> None:
+        self.rows_done += n_rows
+        self.tokens_done += n_tokens
+        if self.progress is not None:
+            self.progress(self.rows_done, self.pool.frame.height, self.tokens_done)
+
+
+def _shard_name(number: int) -> str:
+    return f"part-{number:05d}.parquet"
+
+
+def _check_positive(numbers: dict[str, int]) -> None:
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{name} is {value!r}; a whole number of at least 1 is wanted.")
+
+
+def _rows_sha256(frame: pl.DataFrame) -> str:
+    """Hash what scores depend on, so that the same prompts in another file format are the same pool."""
+    digest = hashlib.sha256()
+    for name in ("id", "task", "prompt"):
+        column = (
+            frame[name] if name in frame.columns else pl.Series(name, [None] * frame.height, dtype=pl.String)
+        )
+        # Lengths keep "ab" + "c" and "a" + "bc" apart; -1 keeps null and "" apart.
+        digest.update(column.str.len_bytes().cast(pl.Int64).fill_null(-1).to_numpy().astype("<i8").tobytes())
+        for chunk in column.fill_null("").to_frame().iter_slices(65_536):
+            digest.update("".join(chunk[name]).encode())
+    return digest.hexdigest()
+
+
+def _find_versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+
+
+def _describe_changes(stored: dict[str, Any], asked: dict[str, Any]) -> Iterable[str]:
+    for part in ("pool", "model"):
+        old, new = stored[part], asked[part]
+        if old["sha256"] != new["sha256"]:
+            yield f"{part} {_describe_input(old)} → {_describe_input(new)}"
+    for name, new in asked["settings"].items():
+        old = stored["settings"].get(name)
+        if name == "device":
+            new = new.partition(":")[0]  # noqa: PLW2901 - which of several equal devices changes nothing
+        if new != old and not (name in ("device", "dtype") and new == "auto"):
+            yield f"{name} {json.dumps(old, ensure_ascii=False)} → {json.dumps(new, ensure_ascii=False)}"
+
+
+def _describe_input(described: dict[str, Any]) -> str:
+    rows = f"{described['rows']:,} rows, " if "rows" in described else ""
+    return f"{described['name']} ({rows}sha256 {described['sha256'][:12]})"
+
+
+def _count_prompt_tokens(encoder: PromptEncoder, frame: pl.DataFrame) -> npt.NDArray[np.int64]:
+    lengths = [
+        len(encoded.token_ids)
+        for chunk in frame.select("prompt").iter_slices(_ENCODED_ROWS)
+        for encoded in encoder.encode(chunk["prompt"].to_list())
+    ]
+    return np.array(lengths, dtype=np.int64)
+
+
+def _to_frame(
+    part: pl.DataFrame, encoded: Sequence[EncodedPrompt], generations: Sequence[Generation]
+) -> pl.DataFrame:
+    columns: dict[str, Any] = {
+        "id": part["id"],
+        "task": part["task"] if "task" in part.columns else [None] * part.height,
+        "generation": [generation.text for generation in generations],
+        "finish_reason": [generation.finish_reason for generation in generations],
+        "prompt_tokens": [len(prompt.token_ids) for prompt in encoded],
+        "truncated_tokens": [prompt.truncated_tokens for prompt in encoded],
+    }
+    for name in _TOKEN_COLUMNS:
+        # Lists, since polars makes a fixed-size Array of equally long numpy arrays whatever dtype is asked.
+        columns[name] = [getattr(generation, name).tolist() for generation in generations]
+    return pl.DataFrame(
+        [pl.Series(name, columns[name], dtype=dtype) for name, dtype in SCORES_SCHEMA.items()]
+    )
+
+
+def _read_shard(path: Path, expected_ids: pl.Series, run_sha256: str) -> tuple[pl.DataFrame, int]:
+    """Read a shard of an earlier run and the number of its split batches.
+
+    Raises
+    ------
+    _DamagedShardError
+        It cannot be read whole, or holds something else than this run would have written.
+    """
+    try:
+        metadata = pl.read_parquet_metadata(path)
+        frame = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise _DamagedShardError(f"it cannot be read: {str(error).splitlines()[0]}") from error
+    if metadata.get(_RUN_KEY) != run_sha256:
+        raise _DamagedShardError("it belongs to another run")
+    if frame.schema != SCORES_SCHEMA:
+        raise _DamagedShardError("it has other columns")
+    if not frame["id"].equals(expected_ids.alias("id")):
+        raise _DamagedShardError("it holds other ids")
+    lengths = frame.select(pl.col(_TOKEN_COLUMNS).list.len())
+    if any(not lengths[name].equals(lengths["token_ids"], check_names=False) for name in _TOKEN_COLUMNS):
+        raise _DamagedShardError("its token lists differ in length")
+    return frame, int(metadata.get(_SPLIT_KEY, "0"))
