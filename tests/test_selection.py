@@ -1,5 +1,6 @@
 import csv
 import json
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,9 @@ def quotas(selection: tasksel.Selection) -> dict[str, int]:
 
 def test_rows_frame_and_allocation_agree() -> None:
     pool = make_pool()
-    selection = tasksel.select(pool, budget=30, strategy="weighted-task-diversity")
+    selection = tasksel.select(pool, budget=24, strategy="weighted-task-diversity")
     assert selection.frame["id"].to_list() == pool[selection.rows]["id"].to_list()
-    assert selection.frame["rank"].to_list() == list(range(1, 31))
+    assert selection.frame["rank"].to_list() == list(range(1, 25))
     assert selection.frame.columns == [*pool.columns, "rank"]
     counted = dict(selection.frame.group_by("task").len().iter_rows())
     assert counted == {task: quota for task, quota in quotas(selection).items() if quota}
@@ -129,18 +130,17 @@ def test_text_that_breaks_formats_survives_the_files(tmp_path: Path) -> None:
 
 
 def test_bytes_dates_and_nested_columns_reach_the_jsonl(tmp_path: Path) -> None:
-    pool = pl.DataFrame(
-        {"prompt": ["p"], "raw": [b"\x00\xff"], "when": ["2026-01-02"], "nested": [{"a": [1]}]}
-    )
-    pool = pool.with_columns(pl.col("when").str.to_date(), half=pl.lit(float("nan")))
-    tasksel.select(pool, budget=1, strategy="random", out=tmp_path)
+    rows = {
+        "prompt": ["p"],
+        "raw": [b"\x00\xff"],
+        "image": [{"path": "a.png", "bytes": b"\x89PNG"}],
+        "when": [date(2026, 1, 2)],
+        "nested": [{"a": [1]}],
+    }
+    tasksel.select(pl.DataFrame(rows), budget=1, strategy="random", out=tmp_path)
     line = json.loads((tmp_path / "selected.jsonl").read_text())
-    assert (line["raw"], line["when"], line["nested"], line["half"]) == (
-        "00ff",
-        "2026-01-02",
-        {"a": [1]},
-        None,
-    )
+    assert (line["raw"], line["when"], line["nested"]) == ("AP8=", "2026-01-02", {"a": [1]})
+    assert line["image"] == {"path": "a.png", "bytes": "iVBORw=="}
 
 
 def test_a_column_named_rank_is_kept_under_another_name() -> None:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from tasksel.pool import load_pool
 from tasksel.run_folder import atomic_path
-from tasksel.scoring import ScoreSummary, score
+from tasksel.scoring import ScoreProgress, ScoreSummary, score
 from tasksel.selection import Selection, select
 from tasksel.toy_world import make_toy_pool
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from tasksel.pool import Pool
 
@@ -84,7 +84,7 @@ def run_demo(
     seed: int = 0,
     task_column: str | None = None,
     id_column: str | None = None,
-    progress: Callable[[int, int, int], None] | None = None,
+    progress: ScoreProgress | None = None,
 ) -> DemoResult:
     """Score a pool and select from it at random and by weighted task diversity.
 

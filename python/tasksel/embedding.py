@@ -73,9 +73,10 @@ def _column_vectors(column: pl.Series) -> NDArray[Any]:
         row = int(column.is_null().arg_max() or 0)
         raise SchemaError(f"Column {column.name!r} has no embedding in row {row}; every row needs one.")
     lengths = column.list.len() if isinstance(column.dtype, pl.List) else column.arr.len()
-    if lengths.n_unique() > 1:
+    sizes = np.unique(lengths.to_numpy())
+    if len(sizes) > 1:
         raise SchemaError(
-            f"Column {column.name!r} has vectors of {lengths.min()} to {lengths.max()} numbers; "
+            f"Column {column.name!r} has vectors of {sizes[0]} to {sizes[-1]} numbers; "
             "allowed: one length for all rows."
         )
     values = column.explode()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
+import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -89,7 +91,7 @@ class Selection:
         with atomic_path(out / "selected.parquet") as path:
             self.frame.write_parquet(path)
         with atomic_path(out / "selected.jsonl") as path:
-            _json_ready(self.frame).write_ndjson(path)
+            _write_jsonl(self.frame, path)
         write_text(out / "allocation.csv", _csv_text(self.allocation))
         files = {name: file_sha256(out / name) for name in SELECTION_FILES}
         write_json(out / MANIFEST_NAME, {**self.manifest, "files": files})
@@ -407,10 +409,27 @@ def _manifest(pool: Pool, chosen: RowSelection, notes: tuple[str, ...]) -> dict[
     }
 
 
-def _json_ready(frame: pl.DataFrame) -> pl.DataFrame:
-    """Cast what JSON cannot hold: bytes become hexadecimal text."""
-    binary = [name for name, dtype in frame.schema.items() if dtype == pl.Binary]
-    return frame.with_columns(pl.col(binary).bin.encode("hex")) if binary else frame
+def _write_jsonl(frame: pl.DataFrame, path: Path) -> None:
+    """Write one JSON object a line; bytes, which JSON cannot hold, become base64 text."""
+    if not any(_holds_bytes(dtype) for dtype in frame.dtypes):
+        frame.write_ndjson(path)
+        return
+    # The ndjson writer of polars 2.1 panics on bytes, also inside lists and structs.
+    with path.open("w", encoding="utf-8") as file:
+        for row in frame.iter_rows(named=True):
+            file.write(json.dumps(row, ensure_ascii=False, default=_json_value) + "\n")
+
+
+def _holds_bytes(dtype: pl.DataType) -> bool:
+    if isinstance(dtype, pl.Struct):
+        return any(_holds_bytes(member.dtype) for member in dtype.fields)  # type: ignore[arg-type]
+    if isinstance(dtype, (pl.List, pl.Array)):
+        return _holds_bytes(dtype.inner)  # type: ignore[arg-type]
+    return isinstance(dtype, (pl.Binary, pl.Object))
+
+
+def _json_value(value: Any) -> str:
+    return base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else str(value)
 
 
 def _csv_text(table: pl.DataFrame) -> str:

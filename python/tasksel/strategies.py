@@ -35,6 +35,11 @@ TASK_MEANS = ("arithmetic", "geometric")
 Need = Literal["tasks", "confidence", "embeddings"]
 
 
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name} is {value!r}; allowed: {', '.join(allowed)}.")
+
+
 @dataclass(frozen=True)
 class WeightOptions:
     """How task confidences become weights, and weights quotas.
@@ -312,8 +317,3 @@ def find_strategy(name: str) -> Strategy:
             "not a tasksel.strategies.Strategy."
         )
     return strategy
-
-
-def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{name} is {value!r}; allowed: {', '.join(allowed)}.")

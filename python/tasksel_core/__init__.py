@@ -5,6 +5,7 @@ GIL while it works, and raises from :mod:`tasksel_core.errors`.
 """
 
 from tasksel_core._core import (
+    __version__,
     inverse_confidence_weights,
     k_center_greedy,
     log_confidence,
@@ -12,6 +13,7 @@ from tasksel_core._core import (
 )
 
 __all__ = [
+    "__version__",
     "inverse_confidence_weights",
     "k_center_greedy",
     "log_confidence",

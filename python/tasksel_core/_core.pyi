@@ -3,6 +3,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+__version__: str
+
 # confidence.rs
 def log_confidence(
     token_logprobs: NDArray[np.float32] | NDArray[np.float64],
