@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import inspect
 import pkgutil
 
 import pytest
@@ -21,21 +20,13 @@ def module_names():
                 yield each.name
 
 
-def compiled_tests(module):
-    """Find the examples of compiled functions, which doctest's own finder passes over."""
-    parser = doctest.DocTestParser()
-    for name, each in vars(module).items():
-        if inspect.isbuiltin(each) and each.__doc__:
-            yield parser.get_doctest(each.__doc__, {}, f"{module.__name__}.{name}", None, None)
-
-
 @pytest.mark.parametrize("name", sorted(module_names()))
 def test_examples_in_docstrings_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
     runner = doctest.DocTestRunner(optionflags=FLAGS)
     said = []
-    for test in [*doctest.DocTestFinder(exclude_empty=True).find(module, name), *compiled_tests(module)]:
+    for test in doctest.DocTestFinder().find(module, name):
         runner.run(test, out=said.append)
     assert runner.failures == 0, "".join(said)
 

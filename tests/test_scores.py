@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasksel.run_folder import FORMAT_VERSION, file_sha256, write_json
 from tasksel.scores import log_confidence_of, read_scores
 from tasksel_core.errors import ArrayError, ConfigError, ResumeError, SchemaError
 
@@ -31,7 +32,8 @@ def write_run(folder, shards, *, finished=True):
     for number, shard in enumerate(shards):
         shard.write_parquet(stage / f"part-{number:05d}.parquet")
     if finished:
-        (stage / "manifest.json").write_text("{}\n")
+        written = [{"name": path.name, "sha256": file_sha256(path)} for path in sorted(stage.glob("part-*"))]
+        write_json(stage / "manifest.json", {"format_version": FORMAT_VERSION, "shards": written})
     return folder
 
 
@@ -58,6 +60,32 @@ def test_a_run_folder_gives_one_value_a_pool_row(tmp_path):
 def test_an_unfinished_run_is_refused_with_its_shards_and_what_to_do(tmp_path):
     run = write_run(tmp_path / "run", [token_frame()[:2], token_frame()[2:]], finished=False)
     with pytest.raises(ResumeError, match=r"not finished: 2 shard.*same `tasksel score` again"):
+        read_scores(run, POOL_IDS)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_a_shard_that_is_missing_or_changed_since_is_named(tmp_path, damage):
+    run = write_run(tmp_path / "run", [token_frame()[:2], token_frame()[2:]])
+    damage(run / "scores" / "part-00001.parquet")
+    with pytest.raises(
+        ResumeError, match=r"part-00001\.parquet is missing or not the file.*`tasksel score` again"
+    ):
+        read_scores(run, POOL_IDS)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "sentence"),
+    [
+        ({"format_version": FORMAT_VERSION + 1, "shards": []}, "has format 2, this tasksel knows 1"),
+        ({"shards": []}, "has format None"),
+        ({"format_version": FORMAT_VERSION}, "lists no shards"),
+        ({"format_version": FORMAT_VERSION, "shards": ["part-00000.parquet"]}, "lists no shards"),
+    ],
+)
+def test_a_manifest_of_another_format_is_refused(tmp_path, manifest, sentence):
+    run = write_run(tmp_path / "run", [token_frame()])
+    write_json(run / "scores" / "manifest.json", manifest)
+    with pytest.raises(ResumeError, match=rf"manifest\.json {sentence}"):
         read_scores(run, POOL_IDS)
 
 
@@ -171,6 +199,20 @@ def test_metrics_with_their_own_column_name_it_and_what_is_possible(metric):
         SchemaError, match=rf"'product' needs column 'token_logprobs'.*possible metrics are {metric}"
     ):
         read_scores(frame, POOL_IDS)
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "sentence"),
+    [
+        ("entropy", [[-0.5], [1.0]], r"token_entropy reach from -0\.5 to 1; entropy is from 0"),
+        ("entropy", [[math.inf], [1.0]], "token_entropy reach from 1 to inf"),
+        ("margin", [[0.5], [1.5]], r"token_margin reach from 0\.5 to 1\.5; margin is from 0 to 1"),
+    ],
+)
+def test_entropies_and_margins_out_of_range_are_named(metric, values, sentence):
+    frame = token_frame(values, ids=["a", "b"], name=f"token_{metric}")
+    with pytest.raises(SchemaError, match=sentence):
+        read_scores(frame, POOL_IDS, metric=metric)
 
 
 def test_an_unknown_metric_lists_those_allowed():

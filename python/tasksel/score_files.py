@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 from polars.exceptions import PolarsError
 
-from tasksel.run_folder import MANIFEST_NAME, file_sha256
+from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, read_json
 from tasksel_core.errors import ResumeError, SchemaError
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ LOGPROB_NAMES = ("token_logprobs", "logprobs", "token_logprob", "output_logprobs
 
 LOG_CONFIDENCE_NAMES = ("log_confidence", "cumulative_logprob")
 """Names that a ready log-confidence goes by; the second is vLLM's sum of the token logprobs."""
+
+SCORE_AGAIN = "Run the same `tasksel score` again; it continues where it stopped."
 
 TEXT_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -79,14 +81,15 @@ class ScoreColumn(NamedTuple):
 
 
 def open_scores(source: str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame) -> ScoreSource:
-    """Find the shards of `source` and hash them; reads no rows.
+    """Find the shards of `source` and hash them; parses no rows.
 
     Raises
     ------
     SchemaError
         There is nothing at `source`, or a folder holds no scores.
     ResumeError
-        A run folder without its manifest: scoring has not finished.
+        A run folder without its manifest (scoring has not finished), or whose shards are not those that
+        the manifest lists.
     """
     if isinstance(source, pl.LazyFrame):
         source = source.collect()
@@ -105,19 +108,44 @@ def open_scores(source: str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame) ->
 
 def _open_run(folder: Path) -> ScoreSource:
     stage = folder / "scores" if (folder / "scores").is_dir() else folder
-    shards = tuple(sorted(stage.glob("part-*.parquet")))
     if not (stage / MANIFEST_NAME).is_file():
-        if not shards:
+        made = len(list(stage.glob("part-*.parquet")))
+        if not made:
             raise SchemaError(f"{folder} holds no scores: no part-*.parquet and no {MANIFEST_NAME}.")
         raise ResumeError(
-            f"Scoring into {folder} has not finished: {len(shards):,} shard(s) and no {MANIFEST_NAME}. "
-            "Run the same `tasksel score` again; it continues where it stopped."
+            f"Scoring into {folder} has not finished: {_shards(made)} and no {MANIFEST_NAME}. {SCORE_AGAIN}"
         )
-    run = stage.resolve().parent if stage.name == "scores" else stage.resolve()
     digest = hashlib.sha256()
-    for shard in shards:
-        digest.update(shard.read_bytes())
-    return ScoreSource(run.name, digest.hexdigest(), shards)
+    shards = []
+    for name, sha256 in _listed_shards(stage / MANIFEST_NAME):
+        shards.append(stage / name)
+        content = shards[-1].read_bytes() if shards[-1].is_file() else b""
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise ResumeError(
+                f"{shards[-1]} is missing or not the file that {MANIFEST_NAME} speaks of. {SCORE_AGAIN}"
+            )
+        digest.update(content)
+    run = stage.resolve().parent if stage.name == "scores" else stage.resolve()
+    return ScoreSource(run.name, digest.hexdigest(), tuple(shards))
+
+
+def _listed_shards(path: Path) -> list[tuple[str, str]]:
+    manifest = read_json(path)
+    version = manifest.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ResumeError(
+            f"{path} has format {version!r}, this tasksel knows {FORMAT_VERSION}; use the one that wrote it."
+        )
+    try:
+        return [(str(shard["name"]), str(shard["sha256"])) for shard in manifest["shards"]]
+    except (KeyError, TypeError) as error:
+        raise ResumeError(
+            f"{path} lists no shards with name and sha256; it is not of `tasksel score`."
+        ) from error
+
+
+def _shards(count: int) -> str:
+    return f"{count:,} shard{'' if count == 1 else 's'}"
 
 
 def read_shard(shard: Path | pl.DataFrame, metric: str) -> tuple[pl.DataFrame, ScoreColumn]:

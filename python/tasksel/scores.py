@@ -38,6 +38,9 @@ UNLIKELY_NLL = 5.0
 PERCENTAGE_FLOOR = 50.0
 """Top logits of real models stay below about 45; percentages of a useful model reach beyond 50."""
 
+LARGEST = {"entropy": float(np.finfo(np.float32).max), "margin": 1.0}
+"""Largest value of what is not a logprob: an entropy in nats is finite, a margin between probabilities."""
+
 SCORED, NULL, EMPTY, NAN = range(4)
 """States of a score row: it has a confidence, or why it has none."""
 
@@ -157,7 +160,8 @@ def read_scores(
         no confidence for any pool row, or holds values of another unit: negative log-likelihoods,
         probabilities, logits, percentages.
     ResumeError
-        A run folder without its manifest: scoring has not finished.
+        A run folder without its manifest (scoring has not finished), or whose shards are not those that
+        the manifest lists.
 
     Examples
     --------
@@ -266,7 +270,9 @@ def _rows_of_tokens(ids: pl.Series | None, lists: pl.Series, metric: str) -> _Ro
         states[with_nan.to_numpy()] = NAN
         lists = pl.select(pl.when(~with_nan).then(lists).alias(lists.name)).to_series()
     n_sentinel = n_infinite = 0
-    if METRIC_COLUMNS[metric] == "token_logprobs":
+    if metric in LARGEST:
+        _check_range(lists.name, parts, metric)
+    else:
         _check_logprobs(lists.name, parts)
         n_infinite = sum(int((part == -np.inf).sum()) for part in parts)
         n_sentinel = sum(int((part == SENTINEL).sum()) for part in parts)
@@ -322,6 +328,14 @@ def _check_logprobs(name: str, parts: list[pl.Series]) -> None:
         f"{name} are all positive: these look like negative log-likelihoods; negate the column "
         f"(they reach from {low:.6g} to {high:.6g})."
     )
+
+
+def _check_range(name: str, parts: list[pl.Series], metric: str) -> None:
+    low, high = _extent(parts)
+    if low < -ROUNDING or high > LARGEST[metric] + ROUNDING:
+        raise SchemaError(
+            f"{name} reach from {low:.6g} to {high:.6g}; {metric} is from 0 to {LARGEST[metric]:.6g}."
+        )
 
 
 def _check_confidence(name: str, parts: list[pl.Series]) -> None:
