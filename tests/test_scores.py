@@ -143,23 +143,27 @@ def test_json_written_by_python_may_hold_nan_and_infinity(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("cut.jsonl", b'{"id": "a", "token_logprobs": [-1.0]}\n{"id": "b", "token_lo', "line 2 is not JSON"),
-        ("cut.json", b'[{"id": "a"', "is not JSON"),
-        ("list.jsonl", b"[1, 2]\n", "something else than objects"),
+        (
+            "cut.jsonl",
+            b'{"id": "a", "token_logprobs": [-1.0]}\n{"id": "b", "token_lo',
+            "line 2 ends in the middle",
+        ),
+        ("cut.json", b'[{"id": "a"', "in the middle of a value"),
+        ("list.jsonl", b"[1, 2]\n", "line 1 holds a list"),
         ("latin.jsonl", '{"id": "é", "confidence": 0.5}'.encode("latin-1"), "not UTF-8"),
         ("latin.csv", "id,confidence\né,0.5\n".encode("latin-1"), "(?i)utf-?8"),
         ("empty.csv", b"", "is empty"),
-        ("blank.jsonl", b"\n \n", "is empty"),
-        ("not.parquet", b"PAR1 but not really", "cannot be read as parquet"),
-        ("scores.xlsx", b"PK", "ends in '.xlsx'; allowed are .parquet"),
-        ("noclose.json", b"{}", "something else than objects|no column"),
+        ("blank.jsonl", b"\n \n", "holds no rows"),
+        ("not.parquet", b"PAR1 but not really", "was cut short"),
+        ("scores.xlsx", b"PK", "has the suffix '.xlsx'"),
+        ("object.json", b"{}", "holds an object"),
     ],
 )
 def test_a_broken_file_gets_one_sentence_with_its_name(tmp_path, name, content, sentence):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SchemaError, match=sentence) as caught:
         read_scores(tmp_path / name, POOL_IDS)
-    assert name in str(caught.value)
+    assert str(caught.value).count(name) == 1
     assert "\n" not in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
 
@@ -168,7 +172,7 @@ def test_half_a_parquet_file_is_named(tmp_path):
     path = tmp_path / "half.parquet"
     token_frame().write_parquet(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(SchemaError, match=r"half.parquet: cannot be read as parquet"):
+    with pytest.raises(SchemaError, match=r"^half\.parquet is a Parquet file that was cut short"):
         read_scores(path, POOL_IDS)
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
-from polars.exceptions import PolarsError
 
+from tasksel.pool_files import scan_file
 from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, read_json
 from tasksel_core.errors import ResumeError, SchemaError
 
@@ -39,9 +39,6 @@ LOG_CONFIDENCE_NAMES = ("log_confidence", "cumulative_logprob")
 """Names that a ready log-confidence goes by; the second is vLLM's sum of the token logprobs."""
 
 SCORE_AGAIN = "Run the same `tasksel score` again; it continues where it stopped."
-
-TEXT_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv")
-PARQUET_SUFFIXES = (".parquet", ".pq")
 
 
 class ScoreSource(NamedTuple):
@@ -158,66 +155,17 @@ def read_shard(shard: Path | pl.DataFrame, metric: str) -> tuple[pl.DataFrame, S
     """
     if isinstance(shard, pl.DataFrame):
         return shard, _choose_column(shard.schema, metric)
-    suffix = shard.suffix.lower()
-    if suffix not in PARQUET_SUFFIXES + TEXT_SUFFIXES:
-        allowed = ", ".join(PARQUET_SUFFIXES + TEXT_SUFFIXES)
-        raise SchemaError(f"the file's name ends in {shard.suffix!r}; allowed are {allowed}.")
-    try:
-        if suffix in PARQUET_SUFFIXES:
-            return _read_parquet(shard, metric)
-        frame = _read_text(shard, suffix)
-    except PolarsError as error:
-        raise SchemaError(f"cannot be read as {suffix[1:]}: {_first_line(error)}") from error
-    except UnicodeDecodeError as error:
-        raise SchemaError(f"is not UTF-8 text: byte {error.start:,} cannot be decoded.") from error
+    if shard.suffix.lower() == ".parquet":
+        return _read_parquet(shard, metric)
+    frame = scan_file(shard, text_columns=("id",), eager=True).frame.collect()
     return frame, _choose_column(frame.schema, metric)
 
 
 def _read_parquet(path: Path, metric: str) -> tuple[pl.DataFrame, ScoreColumn]:
-    schema = pl.read_parquet_schema(path)
+    lazy = scan_file(path, text_columns=(), eager=False).frame
+    schema = lazy.collect_schema()
     column = _choose_column(schema, metric)
-    return pl.read_parquet(path, columns=[name for name in schema if name in ("id", column.name)]), column
-
-
-def _read_text(path: Path, suffix: str) -> pl.DataFrame:
-    if not path.read_bytes().strip():
-        raise SchemaError("is empty.")
-    if suffix == ".csv":
-        # Ids stay text: 007 is not 7.
-        return pl.read_csv(path, infer_schema_length=None, schema_overrides={"id": pl.String})
-    try:
-        if suffix == ".json":
-            return pl.read_json(path, infer_schema_length=None)
-        return pl.read_ndjson(path, infer_schema_length=None)
-    except PolarsError:
-        # Python's own writer puts NaN and Infinity into JSON, which strict parsers refuse.
-        return _read_lenient_json(path, suffix)
-
-
-def _read_lenient_json(path: Path, suffix: str) -> pl.DataFrame:
-    text = path.read_text(encoding="utf-8")
-    if suffix == ".json":
-        records = _parsed(text, "")
-    else:
-        records = [
-            _parsed(line, f"line {number:,} ")
-            for number, line in enumerate(text.split("\n"), start=1)
-            if line.strip()
-        ]
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise SchemaError("holds something else than objects; one object a row is needed.")
-    return pl.from_dicts(records, infer_schema_length=None, strict=False)
-
-
-def _parsed(text: str, place: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise SchemaError(f"{place}is not JSON: {error}.") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", maxsplit=1)[0]
+    return lazy.select(name for name in schema if name in ("id", column.name)).collect(), column
 
 
 def _choose_column(schema: Mapping[str, pl.DataType], metric: str) -> ScoreColumn:

@@ -183,6 +183,8 @@ def read_scores(
         score_rows = _score_rows(rows, pool_ids)
         return _aligned(rows, score_rows, column, metric, origin.name, origin.sha256)
     except (SchemaError, ArrayError) as error:
+        if str(error).startswith(origin.name):
+            raise
         raise SchemaError(f"Scores {origin.name}: {error}") from error
 
 

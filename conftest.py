@@ -1,3 +1,5 @@
+"""Settings of every property test."""
+
 from __future__ import annotations
 
 import os
