@@ -9,9 +9,10 @@ stay in file order.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import polars as pl
 
@@ -22,18 +23,15 @@ from tasksel.pool_notes import pool_notes
 from tasksel.pool_shapes import TEXT_COLUMNS, ShapePlan, plan_shape
 from tasksel_core.errors import ConfigError, SchemaError
 
-if TYPE_CHECKING:
-    import os
-
 __all__ = ["Pool", "PoolSource", "load_pool", "read_pool", "scan_pool"]
 
 _FRAME_NAME: Final = "<frame>"
 _HASHED_ROWS: Final = 1 << 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pool:
-    """A pool in memory, and where it came from.
+    """A pool in memory, and where it came from; two pools with one `sha256` hold the same.
 
     Parameters
     ----------
@@ -179,7 +177,7 @@ def load_pool(source: PoolSource, *, task_column: str | None = None, id_column: 
     if isinstance(source, (pl.DataFrame, pl.LazyFrame)):
         sha256 = _frame_sha256(frame)
     else:
-        sha256 = _file_sha256(Path(source).expanduser())
+        sha256 = _file_sha256(_path(source))
     return Pool(frame, plan.shape, name, sha256, (*scan.notes, *plan.notes, *pool_notes(shaped, frame)))
 
 
@@ -194,15 +192,22 @@ def _scan(
         source = source.lazy()
     if isinstance(source, pl.LazyFrame):
         return _FRAME_NAME, FileScan(source)
-    try:
-        path = Path(source).expanduser()  # type: ignore[arg-type]  # anything else ends in the TypeError
-    except TypeError as error:
+    path = _path(source)
+    text_columns = TEXT_COLUMNS | {column for column in (task_column, id_column) if column is not None}
+    return path.name, scan_file(path, text_columns=text_columns, eager=eager)
+
+
+def _path(source: object) -> Path:
+    if not isinstance(source, (str, os.PathLike)):
         raise ConfigError(
             f"A pool cannot be read from {type(source).__name__}; allowed are a path, a polars DataFrame or "
             "LazyFrame, and a Pool."
-        ) from error
-    text_columns = TEXT_COLUMNS | {column for column in (task_column, id_column) if column is not None}
-    return path.name, scan_file(path, text_columns=text_columns, eager=eager)
+        )
+    path = Path(source)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # "~name" of a user that does not exist is then a file that does not exist
+        return path
 
 
 def _plan(name: str, scan: FileScan, task_column: str | None, id_column: str | None) -> ShapePlan:
@@ -228,10 +233,21 @@ def _file_sha256(path: Path) -> str:
 def _frame_sha256(frame: pl.DataFrame) -> str:
     """Hash the content of a frame: names, types and rows, whatever its chunks and buffers look like."""
     digest = hashlib.sha256(repr(list(frame.schema.items())).encode())
+    in_python = [name for name, dtype in frame.schema.items() if _holds(dtype, pl.Binary)]
+    # JSON lines are the same for the same values on every machine; they cannot hold bytes, and a Python
+    # object has no content that could be hashed.
+    opaque = [name for name, dtype in frame.schema.items() if _holds(dtype, pl.Object)]
     for block in frame.iter_slices(_HASHED_ROWS):
-        digest.update(_row_bytes(block))
+        digest.update(block.drop(in_python + opaque).write_ndjson().encode())
+        for name in in_python:
+            digest.update(repr(block[name].to_list()).encode())
     return digest.hexdigest()
 
 
-def _row_bytes(block: pl.DataFrame) -> bytes:
-    return block.write_ndjson().encode()
+def _holds(dtype: object, kind: type[pl.DataType]) -> bool:
+    """Whether a type is of a kind, or a list or struct with such a thing inside."""
+    if isinstance(dtype, (pl.List, pl.Array)):
+        return _holds(dtype.inner, kind)
+    if isinstance(dtype, pl.Struct):
+        return any(_holds(field.dtype, kind) for field in dtype.fields)
+    return dtype == kind

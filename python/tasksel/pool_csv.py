@@ -63,18 +63,22 @@ def scan_csv(path: Path, separator: str, *, text_columns: frozenset[str], eager:
         if eager:
             lazy = lazy.collect().lazy()
         facts = _csv_facts(lazy)
+    except pl.exceptions.NoDataError as error:
+        raise no_rows(path) from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         _check_records(path, separator)
         raise SchemaError(f"{path.name} cannot be read as CSV ({first_clause(error)}).") from error
     if facts["rows"] == 0:
+        if any("\r" in name for name in lazy.collect_schema()):
+            raise SchemaError(f"{path.name} ends its lines with CR alone; save it with LF or CRLF line ends.")
         raise no_rows(path)
     # Polars fills a line that has too few fields with nulls; only then is the slow check needed.
     if facts["last_has_nulls"]:
         _check_records(path, separator)
     casts = [
-        cs.by_name(name).cast(dtype)
+        expression
         for position, name in enumerate(lazy.collect_schema())
-        if name not in text_columns and (dtype := _csv_dtype(facts, position)) is not None
+        if name not in text_columns and (expression := _typed_column(facts, position, name)) is not None
     ]
     return FileScan(lazy.with_columns(casts))
 
@@ -90,11 +94,16 @@ def _csv_facts(lazy: pl.LazyFrame) -> dict[str, Any]:
     return lazy.select(facts).collect(engine="streaming").row(0, named=True)
 
 
-def _csv_dtype(facts: dict[str, Any], position: int) -> pl.DataType | None:
+def _typed_column(facts: dict[str, Any], position: int, name: str) -> pl.Expr | None:
+    """Give a column in the first type that all its values fit, or None where it stays text."""
+    column = cs.by_name(name)
     if not facts[f"{position} filled"]:
         return None
-    dtypes = {"integer": pl.Int64(), "float": pl.Float64(), "boolean": pl.Boolean()}
-    return next((dtype for kind, dtype in dtypes.items() if facts[f"{position} {kind}"]), None)
+    if facts[f"{position} boolean"]:
+        return column == "true"
+    if facts[f"{position} integer"]:
+        return column.cast(pl.Int64)
+    return column.cast(pl.Float64) if facts[f"{position} float"] else None
 
 
 def _check_header(path: Path, separator: str) -> None:

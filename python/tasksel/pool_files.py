@@ -22,6 +22,7 @@ SUFFIXES: Final = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 """Suffixes of the files that can be read, in any case."""
 
 _PARQUET_MAGIC: Final = b"PAR1"
+_COMPRESSED: Final = frozenset({".gz", ".zst", ".bz2", ".xz", ".zip"})
 
 
 def scan_file(path: Path, *, text_columns: Iterable[str], eager: bool) -> FileScan:
@@ -62,16 +63,21 @@ def scan_file(path: Path, *, text_columns: Iterable[str], eager: bool) -> FileSc
 
 def _checked_suffix(path: Path) -> str:
     allowed = ", ".join(SUFFIXES)
-    if path.is_dir():
+    try:
+        is_folder, exists, is_file = path.is_dir(), path.exists(), path.is_file()
+    except (OSError, ValueError) as error:  # a name that is too long, or that holds NUL
+        raise SchemaError(f"{_shown(str(path))} cannot be a file name ({first_clause(error)}).") from error
+    if is_folder:
         raise SchemaError(f"{path} is a folder; a pool is one file ({allowed}).")
-    if not path.exists():
+    if not exists:
         raise SchemaError(f"{path} does not exist; a pool is a file with one of the suffixes {allowed}.")
-    if not path.is_file():
+    if not is_file:
         raise SchemaError(f"{path} is not a regular file; a pool is a file on disk ({allowed}).")
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         had = f"has the suffix {path.suffix!r}" if suffix else "has no suffix"
-        raise SchemaError(f"{path.name} {had}; a pool has one of {allowed}.")
+        hint = " (decompress it first)" if suffix in _COMPRESSED else ""
+        raise SchemaError(f"{path.name} {had}{hint}; a pool has one of {allowed}.")
     try:
         with path.open("rb") as source:
             if not source.read(1):
@@ -79,6 +85,10 @@ def _checked_suffix(path: Path) -> str:
     except OSError as error:
         raise SchemaError(f"{path} cannot be read ({error.strerror or error}).") from error
     return suffix
+
+
+def _shown(text: str, most: int = 80) -> str:
+    return repr(text if len(text) <= most else text[: most - 1] + "…")
 
 
 def _scan_parquet(path: Path, *, eager: bool) -> FileScan:

@@ -91,13 +91,14 @@ def _content_ids(prompts: Iterable[str], *, taken: set[str]) -> list[str]:
 def _check_unique(name: str, given: pl.Series, known: pl.Series) -> None:
     if known.n_unique() == len(known):
         return
-    repeats = known.filter(known.is_duplicated())
-    first = repeats[0]
+    repeated = known.filter(known.is_duplicated()).unique(maintain_order=True)
+    first, others = repeated[0], len(repeated) - 1
     rows = (given == first).arg_true()
+    more = f", and {others:,} more ids repeat" if others else ""
     raise SchemaError(
-        f"{name}: {repeats.n_unique():,} of the ids stand in more than one row, the first is {_shown(first)} "
-        f"in rows {rows[0] + 1:,} and {rows[1] + 1:,}; ids must be unique: name another column with "
-        "--id-column (id_column), or drop the column and ids are made from the prompts."
+        f"{name}: id {_shown(first)} stands in rows {rows[0] + 1:,} and {rows[1] + 1:,}{more}; ids must be "
+        "unique: name another column with --id-column (id_column), or drop the column and ids are made from "
+        "the prompts."
     )
 
 

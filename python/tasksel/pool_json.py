@@ -104,8 +104,10 @@ def _is_cut_short(error: Exception) -> bool:
 
 def _json_reason(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at column {error.colno:,}"
-    return "nested too deeply" if isinstance(error, RecursionError) else first_clause(error)
+        return f"{error.msg.removesuffix(' at')} at column {error.colno:,}"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return first_clause(error).split(";")[0]  # an integer of over 4,300 digits; the rest is for programmers
 
 
 def read_json(path: Path, traits: TextTraits) -> FileScan:

@@ -6,6 +6,8 @@ from typing import Final
 
 import polars as pl
 
+from tasksel.pool_ids import NO_TASK
+
 __all__ = ["LONG_PROMPT_CHARS", "pool_notes"]
 
 LONG_PROMPT_CHARS: Final = 20_000
@@ -49,7 +51,7 @@ def _task_notes(frame: pl.DataFrame, filled: pl.DataFrame) -> list[str]:
     sizes = filled["task"].value_counts()
     single = sizes.filter(pl.col("count") == 1).height
     return [
-        f"{_rows(missing)} no task and stand under '(no task)'." if missing else "",
+        f"{_rows(missing)} no task; '{NO_TASK}' is used there." if missing else "",
         f"{_counted(single, 'task has', 'tasks have')} a single row." if single else "",
         _case_note(sizes["task"]),
     ]

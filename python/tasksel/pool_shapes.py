@@ -78,10 +78,8 @@ class _Source:
         """Give a column of text as String; a prompt of another type is refused."""
         dtype = self.schema[column]
         if not _is_text(dtype):
-            raise SchemaError(
-                f"{self.name}: column {column!r} has type {dtype}; it must be text (String), "
-                "or a list of {role, content} messages where a prompt or completion is a conversation."
-            )
+            other = ", or a list of {role, content} messages" if column == "prompt" else ""
+            raise SchemaError(f"{self.name}: column {column!r} {_has_type(dtype)}; it must be text{other}.")
         return cs.by_name(column).cast(pl.String)
 
     def label(self, column: str, meaning: str) -> pl.Expr:
@@ -89,7 +87,7 @@ class _Source:
         dtype = self.schema[column]
         if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
             raise SchemaError(
-                f"{self.name}: column {column!r} has type {dtype}; "
+                f"{self.name}: column {column!r} {_has_type(dtype)}; "
                 f"{meaning} must be text, a number or a category."
             )
         expression = cs.by_name(column)
@@ -112,7 +110,7 @@ class _Source:
         conversation = self.conversation(column)
         if conversation is None:
             raise SchemaError(
-                f"{self.name}: column {column!r} has type {self.schema[column]}; it must be a list of "
+                f"{self.name}: column {column!r} {_has_type(self.schema[column])}; it must be a list of "
                 "{role, content} or of {from, value} messages (CSV cannot hold one: use JSONL or Parquet)."
             )
         return conversation
@@ -126,7 +124,7 @@ class _Source:
         if isinstance(parts, pl.Struct) and any(part.name == "text" for part in parts.fields):
             return content.list.eval(pl.element().struct.field("text").drop_nulls()).list.join("\n")
         raise SchemaError(
-            f"{self.name}: {field!r} in column {column!r} has type {dtype}; a message's content is text "
+            f"{self.name}: {field!r} in column {column!r} {_has_type(dtype)}; a message's content is text "
             "or a list of parts with a field 'text'."
         )
 
@@ -268,6 +266,8 @@ def _no_shape(source: _Source) -> SchemaError:
     known = {"prompt", "messages", "conversations", "instruction"}
     near = [column for column in source.schema.names() if column.strip().lower() in known]
     hint = f" Did you mean {near[0].strip().lower()!r} by {near[0]!r}? Rename it." if near else ""
+    if len(source.schema) == 1 and any(mark in source.schema.names()[0] for mark in ";|\t"):
+        hint = " The separator of a .csv is a comma, that of a .tsv a tab."
     return SchemaError(
         f"{source.name} has no column with prompts: found {_listing(source.schema.names())}; "
         f"allowed are the shapes {allowed}.{hint}"
@@ -285,6 +285,11 @@ def _missing_column(source: _Source, option: str, column: str) -> SchemaError:
 def _listing(names: Sequence[str], most: int = 20) -> str:
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return (", ".join(repr(name) for name in names[:most]) or "no columns") + more
+
+
+def _has_type(dtype: object, most_chars: int = 80) -> str:
+    text = str(dtype)
+    return f"has type {text if len(text) <= most_chars else text[: most_chars - 1] + '…'}"
 
 
 def _is_text(dtype: object) -> bool:
@@ -331,12 +336,14 @@ def _conversations(column: str) -> Callable[[_Source], _Parts]:
     return build
 
 
-def _instruction(second: str, answer: str) -> Callable[[_Source], _Parts]:
+def _instruction(seconds: Sequence[str], answers: Sequence[str]) -> Callable[[_Source], _Parts]:
+    # Files mix the names of the two shapes (instruction, context, output), and all of it is meant.
     def build(source: _Source) -> _Parts:
         instruction = source.text("instruction")
-        response = _response(source, answer)
-        used = {answer} & {"response"}
-        if second not in source.schema:
+        second, answer = _first_of(source.schema, seconds), _first_of(source.schema, answers)
+        response = None if answer is None else _response(source, answer)
+        used = {"response"} if answer == "response" else set()
+        if second is None:
             return instruction, response, used
         head, tail = instruction.fill_null(""), source.text(second).fill_null("")
         # Two texts stand apart by one blank line; one text stands alone, byte for byte.
@@ -352,6 +359,6 @@ _BUILDERS: Final[dict[str, Callable[[_Source], _Parts]]] = {
     "prompt-completion": _prompt_completion,
     "messages": _conversations("messages"),
     "sharegpt": _conversations("conversations"),
-    "alpaca": _instruction("input", "output"),
-    "dolly": _instruction("context", "response"),
+    "alpaca": _instruction(("input", "context"), ("output", "response")),
+    "dolly": _instruction(("context", "input"), ("response", "output")),
 }
