@@ -20,52 +20,43 @@ import numpy as np
 import polars as pl
 
 from tasksel.causal_model import find_model_folder, load_model, model_sha256
-from tasksel.generation import BatchGenerator, PromptEncoder, check_prompt_template
+from tasksel.generation import BatchGenerator
 from tasksel.pool import load_pool
+from tasksel.prompt_encoding import PromptEncoder, check_prompt_template
 from tasksel.run_folder import (
     FORMAT_VERSION,
     MANIFEST_NAME,
-    atomic_path,
     file_sha256,
     folder_lock,
     read_json,
     text_sha256,
     write_json,
 )
+from tasksel.score_shards import (
+    SCORES_SCHEMA,
+    DamagedShardError,
+    ScoreCounts,
+    build_frame,
+    plan_shards,
+    read_shard,
+    shard_name,
+    write_shard,
+)
 from tasksel_core.errors import ConfigError, ResumeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     import numpy.typing as npt
 
     from tasksel.causal_model import CausalModel
-    from tasksel.generation import EncodedPrompt, Generation
-    from tasksel.pool import Pool
+    from tasksel.pool import Pool, PoolSource
 
-__all__ = ["SCORES_FOLDER", "SCORES_SCHEMA", "ScoreProgress", "ScoreSummary", "plan_shards", "score"]
+__all__ = ["SCORES_FOLDER", "SCORES_SCHEMA", "ScoreProgress", "ScoreSummary", "score"]
 
 SCORES_FOLDER = "scores"
 SETTINGS_NAME = "settings.json"
-_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
-    "id": pl.String,
-    "task": pl.String,
-    "generation": pl.String,
-    "token_ids": pl.List(pl.Int32),
-    "token_logprobs": pl.List(pl.Float32),
-    "token_entropy": pl.List(pl.Float32),
-    "token_margin": pl.List(pl.Float32),
-    "finish_reason": pl.String,
-    "prompt_tokens": pl.Int32,
-    "truncated_tokens": pl.Int32,
-}
-SCORES_SCHEMA = pl.Schema(_COLUMNS)
-"""One row an example; logprobs in nats, margins in probabilities."""
-
-_TOKEN_COLUMNS = ("token_ids", "token_logprobs", "token_entropy", "token_margin")
 _ENCODED_ROWS = 1024
-_RUN_KEY = "tasksel.run_sha256"
-_SPLIT_KEY = "tasksel.split_batches"
 _LIBRARIES = ("tasksel", "torch", "transformers", "tokenizers")
 
 
@@ -120,7 +111,7 @@ class ScoreSummary:
 
 
 def score(
-    pool: Any,
+    pool: PoolSource,
     *,
     model: str,
     out: str | Path,
@@ -142,7 +133,7 @@ def score(
 
     Parameters
     ----------
-    pool : path, DataFrame or Pool
+    pool : path, DataFrame, LazyFrame or Pool
         Anything that `tasksel.pool.load_pool` reads.
     model : str
         A folder, a name on the Hugging Face hub, or ``demo``.
@@ -202,82 +193,6 @@ def score(
         return run.finish(started_s)
 
 
-def plan_shards(
-    prompt_tokens: npt.NDArray[np.int64],
-    *,
-    max_new_tokens: int,
-    batch_tokens: int,
-    max_batch_rows: int,
-    shard_rows: int,
-) -> list[list[npt.NDArray[np.int64]]]:
-    """Deal the rows of a pool into batches of similar length and whole batches into shards.
-
-    The longest prompts come first, so that a lack of memory shows at once and the time to go, guessed
-    from the rows so far, is rather too long than too short.
-
-    Parameters
-    ----------
-    prompt_tokens : ndarray of int64, shape (n_rows,)
-        Length of each prompt.
-    max_new_tokens, batch_tokens, max_batch_rows, shard_rows : int
-        As in `score`.
-
-    Returns
-    -------
-    list of list of ndarray of int64
-        Shards of batches of pool rows; every row stands in exactly one batch.
-
-    Examples
-    --------
-    >>> lengths = np.array([3, 9, 4, 3])
-    >>> plan_shards(lengths, max_new_tokens=1, batch_tokens=10, max_batch_rows=9, shard_rows=2)
-    [[array([1]), array([2, 0])], [array([3])]]
-    """
-    order = np.argsort(-prompt_tokens, kind="stable")
-    shards: list[list[npt.NDArray[np.int64]]] = []
-    start, rows_in_shard = 0, shard_rows
-    while start < len(order):
-        widest = int(prompt_tokens[order[start]]) + max_new_tokens
-        stop = start + max(1, min(max_batch_rows, batch_tokens // widest))
-        batch = order[start:stop]
-        if rows_in_shard >= shard_rows:
-            shards.append([])
-            rows_in_shard = 0
-        shards[-1].append(batch)
-        rows_in_shard += len(batch)
-        start = stop
-    return shards
-
-
-@dataclass
-class _Counts:
-    """What the shards hold together; every number can be recomputed from them."""
-
-    rows: int = 0
-    tokens: int = 0
-    truncated_rows: int = 0
-    truncated_tokens: int = 0
-    stopped_rows: int = 0
-    length_rows: int = 0
-    rows_without_tokens: int = 0
-    split_batches: int = 0
-
-    def add(self, frame: pl.DataFrame, split_batches: int) -> None:
-        lengths = frame["token_logprobs"].list.len()
-        self.rows += frame.height
-        self.tokens += int(lengths.sum())
-        self.truncated_rows += int((frame["truncated_tokens"] > 0).sum())
-        self.truncated_tokens += int(frame["truncated_tokens"].sum())
-        self.stopped_rows += int((frame["finish_reason"] == "stop").sum())
-        self.length_rows += int((frame["finish_reason"] == "length").sum())
-        self.rows_without_tokens += int((lengths == 0).sum())
-        self.split_batches += split_batches
-
-
-class _DamagedShardError(Exception):
-    """A shard file is not what the run would have written; its text says why."""
-
-
 @dataclass
 class _ScoringRun:
     """One call of `score` on a folder that it holds for itself."""
@@ -288,7 +203,7 @@ class _ScoringRun:
     settings: dict[str, Any]
     progress: ScoreProgress | None
     notes: list[str] = field(default_factory=list)
-    counts: _Counts = field(default_factory=_Counts)
+    counts: ScoreCounts = field(default_factory=ScoreCounts)
     rows_reused: int = 0
     tokens_done: int = 0
     rows_done: int = 0
@@ -311,18 +226,15 @@ class _ScoringRun:
             seconds=time.perf_counter() - started_s,
             tokens_per_s=self.new_tokens / self.generation_s if self.new_tokens else None,
             folder=str(self.folder),
-            notes=tuple(self.notes),
+            notes=(*self.pool.notes, *self.notes),
         )
 
     def _identify(self) -> dict[str, Any]:
         """Say what this run is made from, and refuse a folder that was made from something else."""
+        frame = self.pool.frame
         identity = {
             "format_version": FORMAT_VERSION,
-            "pool": {
-                "name": self.pool.name,
-                "rows": self.pool.frame.height,
-                "sha256": _rows_sha256(self.pool.frame),
-            },
+            "pool": {"name": self.pool.name, "rows": frame.height, "sha256": _rows_sha256(frame)},
             "model": {"name": self.model, "sha256": model_sha256(find_model_folder(self.model))},
             "settings": self.settings,
         }
@@ -332,16 +244,19 @@ class _ScoringRun:
         return identity
 
     def _read_settings(self) -> dict[str, Any] | None:
+        """Return what the shards here were made from, or None where there is nothing to be mixed with."""
+        made = sorted(
+            path.name for path in self.folder.iterdir() if path.name.startswith(("part-", MANIFEST_NAME))
+        )
+        if not made:
+            return None
         path = self.folder / SETTINGS_NAME
-        if path.exists():
-            return read_json(path)
-        made = sorted(found.name for found in self.folder.glob("*.*") if not found.name.startswith("."))
-        if made:
+        if not path.exists():
             raise ResumeError(
                 f"{self.folder} holds {made[0]} but no {SETTINGS_NAME}, so what it was made from is unknown; "
                 "choose another output folder, or delete it."
             )
-        return None
+        return read_json(path)
 
     def _refuse_changes(self, stored: dict[str, Any], identity: dict[str, Any]) -> None:
         if stored.get("format_version") != FORMAT_VERSION:
@@ -368,14 +283,13 @@ class _ScoringRun:
                 # The note on the shard itself comes when it is read.
                 path.unlink()
                 return False
-        self.counts = _Counts(**manifest["counts"])
+        self.counts = ScoreCounts(**manifest["counts"])
         self.rows_reused = self.counts.rows
         self._report(self.counts.rows, self.counts.tokens)
         return True
 
     def _score_rest(self, identity: dict[str, Any]) -> None:
         causal_model = load_model(self.model, device=self.settings["device"], dtype=self.settings["dtype"])
-        identity = self._settle(identity, causal_model)
         max_new_tokens = self.settings["max_new_tokens"]
         encoder = PromptEncoder(
             causal_model, prompt_template=self.settings["prompt_template"], max_new_tokens=max_new_tokens
@@ -387,7 +301,8 @@ class _ScoringRun:
             max_batch_rows=self.settings["max_batch_rows"],
             shard_rows=self.settings["shard_rows"],
         )
-        run_sha256 = text_sha256(json.dumps({**identity, "versions": None}, sort_keys=True))
+        identity = self._settle(identity, causal_model)
+        run_sha256 = _run_sha256(identity)
         missing = self._reuse_shards(shards, run_sha256)
         generator = BatchGenerator(causal_model, max_new_tokens=max_new_tokens)
         for number in missing:
@@ -421,7 +336,7 @@ class _ScoringRun:
 
     def _reuse_shards(self, shards: list[list[npt.NDArray[np.int64]]], run_sha256: str) -> list[int]:
         """Count the shards that exist and return the numbers of those to make."""
-        expected = {_shard_name(number) for number in range(len(shards))}
+        expected = {shard_name(number) for number in range(len(shards))}
         for path in self.folder.glob("part-*"):
             if path.name not in expected:
                 raise ResumeError(
@@ -429,15 +344,15 @@ class _ScoringRun:
                 )
         missing = []
         for number, batches in enumerate(shards):
-            path = self.folder / _shard_name(number)
+            path = self.folder / shard_name(number)
             if not path.exists():
                 missing.append(number)
                 continue
             try:
                 self.counts.add(
-                    *_read_shard(path, self.pool.frame["id"].gather(np.concatenate(batches)), run_sha256)
+                    *read_shard(path, self.pool.frame["id"].gather(np.concatenate(batches)), run_sha256)
                 )
-            except _DamagedShardError as damage:
+            except DamagedShardError as damage:
                 self.notes.append(f"{path.name} was damaged ({damage}) and is scored again.")
                 missing.append(number)
         self.rows_reused = self.counts.rows
@@ -460,14 +375,13 @@ class _ScoringRun:
             batch_started_s = time.perf_counter()
             generations = generator.generate([prompt.token_ids for prompt in encoded])
             self.generation_s += time.perf_counter() - batch_started_s
-            frames.append(_to_frame(part, encoded, generations))
+            frames.append(build_frame(part, encoded, generations))
             n_tokens = sum(len(generation.token_ids) for generation in generations)
             self.new_tokens += n_tokens
             self._report(len(rows), n_tokens)
         frame, split_batches = pl.concat(frames), generator.split_batches - splits_before
-        with atomic_path(self.folder / _shard_name(number)) as temporary:
-            metadata = {_RUN_KEY: run_sha256, _SPLIT_KEY: str(split_batches)}
-            frame.write_parquet(temporary, metadata=metadata)
+        path = self.folder / shard_name(number)
+        write_shard(path, frame, run_sha256=run_sha256, split_batches=split_batches)
         self.counts.add(frame, split_batches)
 
     def _write_manifest(self, identity: dict[str, Any], n_shards: int) -> None:
@@ -476,7 +390,7 @@ class _ScoringRun:
                 f"{self.counts.split_batches} batches did not fit into the device's memory and were halved: "
                 "logprobs can differ in their last digits from a run with more memory."
             )
-        paths = [self.folder / _shard_name(number) for number in range(n_shards)]
+        paths = [self.folder / shard_name(number) for number in range(n_shards)]
         manifest = {
             **identity,
             "counts": asdict(self.counts),
@@ -489,10 +403,6 @@ class _ScoringRun:
         self.tokens_done += n_tokens
         if self.progress is not None:
             self.progress(self.rows_done, self.pool.frame.height, self.tokens_done)
-
-
-def _shard_name(number: int) -> str:
-    return f"part-{number:05d}.parquet"
 
 
 def _check_positive(numbers: dict[str, int]) -> None:
@@ -513,6 +423,13 @@ def _rows_sha256(frame: pl.DataFrame) -> str:
         for chunk in column.fill_null("").to_frame().iter_slices(65_536):
             digest.update("".join(chunk[name]).encode())
     return digest.hexdigest()
+
+
+def _run_sha256(identity: dict[str, Any]) -> str:
+    """Hash what the numbers in a shard depend on: contents and settings, no names and no versions."""
+    inputs = {part: identity[part]["sha256"] for part in ("pool", "model")}
+    parts = {**inputs, "settings": identity["settings"], "format_version": identity["format_version"]}
+    return text_sha256(json.dumps(parts, sort_keys=True))
 
 
 def _find_versions() -> dict[str, str]:
@@ -544,47 +461,3 @@ def _count_prompt_tokens(encoder: PromptEncoder, frame: pl.DataFrame) -> npt.NDA
         for encoded in encoder.encode(chunk["prompt"].to_list())
     ]
     return np.array(lengths, dtype=np.int64)
-
-
-def _to_frame(
-    part: pl.DataFrame, encoded: Sequence[EncodedPrompt], generations: Sequence[Generation]
-) -> pl.DataFrame:
-    columns: dict[str, Any] = {
-        "id": part["id"],
-        "task": part["task"] if "task" in part.columns else [None] * part.height,
-        "generation": [generation.text for generation in generations],
-        "finish_reason": [generation.finish_reason for generation in generations],
-        "prompt_tokens": [len(prompt.token_ids) for prompt in encoded],
-        "truncated_tokens": [prompt.truncated_tokens for prompt in encoded],
-    }
-    for name in _TOKEN_COLUMNS:
-        # Lists, since polars makes a fixed-size Array of equally long numpy arrays whatever dtype is asked.
-        columns[name] = [getattr(generation, name).tolist() for generation in generations]
-    return pl.DataFrame(
-        [pl.Series(name, columns[name], dtype=dtype) for name, dtype in SCORES_SCHEMA.items()]
-    )
-
-
-def _read_shard(path: Path, expected_ids: pl.Series, run_sha256: str) -> tuple[pl.DataFrame, int]:
-    """Read a shard of an earlier run and the number of its split batches.
-
-    Raises
-    ------
-    _DamagedShardError
-        It cannot be read whole, or holds something else than this run would have written.
-    """
-    try:
-        metadata = pl.read_parquet_metadata(path)
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise _DamagedShardError(f"it cannot be read: {str(error).splitlines()[0]}") from error
-    if metadata.get(_RUN_KEY) != run_sha256:
-        raise _DamagedShardError("it belongs to another run")
-    if frame.schema != SCORES_SCHEMA:
-        raise _DamagedShardError("it has other columns")
-    if not frame["id"].equals(expected_ids.alias("id")):
-        raise _DamagedShardError("it holds other ids")
-    lengths = frame.select(pl.col(_TOKEN_COLUMNS).list.len())
-    if any(not lengths[name].equals(lengths["token_ids"], check_names=False) for name in _TOKEN_COLUMNS):
-        raise _DamagedShardError("its token lists differ in length")
-    return frame, int(metadata.get(_SPLIT_KEY, "0"))
