@@ -5,6 +5,8 @@ from __future__ import annotations
 import doctest
 import itertools
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -335,3 +337,23 @@ def test_other_threads_of_python_run_meanwhile():
         turns += 1
     worker.join()
     assert turns > 1
+
+
+FORK = """
+import multiprocessing
+import numpy as np
+from tasksel_core import k_center_greedy
+
+def pick(seed):
+    embeddings = np.random.default_rng(seed).standard_normal((4000, 64)).astype(np.float32)
+    return k_center_greedy(embeddings, 5, n_threads=2)[0].tolist()
+
+expected = pick(0)
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    assert pool.map(pick, [0]) == [expected]
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks by choice")
+def test_a_forked_process_has_threads_of_its_own():
+    subprocess.run([sys.executable, "-c", FORK], check=True, timeout=120)

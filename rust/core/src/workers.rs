@@ -14,7 +14,8 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// `n_threads` threads, or one a core, but never more than there are blocks of work.
+    /// `n_threads` threads (`None`: `RAYON_NUM_THREADS`, else one a core), but never more than there
+    /// are blocks of work.
     ///
     /// # Errors
     /// [`Error::Choice`] if `n_threads` is 0 or the system refuses to start that many.
@@ -23,9 +24,7 @@ impl Workers {
         if n_threads == Some(0) {
             return Err(Error::choice("n_threads", "0", ALLOWED));
         }
-        let wanted = n_threads
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-            .min(n_blocks);
+        let wanted = n_threads.unwrap_or_else(default_threads).min(n_blocks);
         if wanted <= 1 {
             return Ok(Self { pool: None });
         }
@@ -56,4 +55,11 @@ impl Workers {
             Some(pool) => pool.install(|| values.par_chunks_mut(block_len).enumerate().map(work).collect()),
         }
     }
+}
+
+/// As many as rayon's own pool would have, so that one variable rules all kernels.
+fn default_threads() -> usize {
+    let set = std::env::var("RAYON_NUM_THREADS").ok().and_then(|number| number.parse().ok());
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    set.filter(|&number| number > 0).unwrap_or_else(cores)
 }

@@ -44,7 +44,7 @@ const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
 ///     "cosine" is the Euclidean distance of the normalised rows, ``sqrt(2 - 2 cos)``; it takes
 ///     memory for a normalised copy.
 /// n_threads : int, optional
-///     Number of threads; one a core by default.
+///     Number of threads; by default ``RAYON_NUM_THREADS``, else one a core.
 ///
 /// Returns
 /// -------
