@@ -1,7 +1,7 @@
 //! A borrowed matrix of embeddings, and what is done with it before distances are taken: refuse
 //! values that are not finite, normalise rows, bring extreme magnitudes into float32's range.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 
@@ -13,9 +13,9 @@ use crate::{Error, Result};
 const BLOCK_VALUES: usize = 1 << 16;
 /// Blocks of a survey hold one float64 sum a column each; this bounds their memory.
 const MAX_SURVEY_BLOCKS: usize = 256;
-/// Where the diagonal of the bounding box lies in this range, no square of a distance overflows
-/// float32 (2^124 < 2^128) and none above 2^-33 of the diagonal becomes subnormal.
-const PLAIN_DIAGONAL: std::ops::RangeInclusive<f64> = 9.313_225_746_154_785e-10..=4.611_686_018_427_388e18;
+/// 2^-30 to 2^62. Where the diagonal of the bounding box lies in there, no square of a distance
+/// overflows float32 (2^124 < 2^128) and none above 2^-33 of the diagonal becomes subnormal.
+const PLAIN_DIAGONAL: RangeInclusive<f64> = 9.313_225_746_154_785e-10..=4.611_686_018_427_388e18;
 
 /// Rows of float32 whose values lie next to each other; the rows themselves may lie anywhere
 /// (a larger, negative or zero stride).
