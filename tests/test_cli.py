@@ -72,7 +72,7 @@ def test_without_out_nothing_is_written(pool: Path) -> None:
         (["select", "pool.jsonl", "--budget", "3", "--strategy", "radnom"], "Did you mean 'random'"),
         (["select", "pool.jsonl", "--budget", "3", "--task-column", "taks"], "taks"),
         (["select", "pool.jsonl", "--budget", "3", "--scores", "nowhere"], "nowhere"),
-        (["select", "pool.jsonl", "--budget", "three"], "three"),
+        (["select", "pool.jsonl", "--budget", "three"], "--budget"),
         (["score", "pool.jsonl", "--model", "./no-model", "--out", "run"], "no-model"),
         (["demo", "--pool", "missing.csv"], "missing.csv"),
     ],

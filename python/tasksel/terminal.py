@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -34,6 +34,8 @@ __all__ = [
 
 MAX_TABLE_ROWS = 14
 """Tasks shown in a table; the rest is named by count and stands in allocation.csv."""
+MAX_TASK_CHARS = 34
+"""Width of the task column that leaves room for five figures in 80 columns."""
 PIPE_INTERVAL_S = 10.0
 """Seconds between two progress lines where nobody watches a bar."""
 
@@ -61,20 +63,15 @@ def print_error(message: str) -> None:
 def print_notes(console: Console, notes: Sequence[str]) -> None:
     """Print each note as a paragraph with a hanging mark."""
     for note in notes:
-        grid = Table.grid(padding=(0, 1))
-        grid.add_row(Text("!", style="yellow"), Text(_lines(note)))
-        console.print(grid)
+        _print_hanging(console, "!", _lines(note), style="yellow")
 
 
 def print_selection(console: Console, selection: Selection, *, folder: str | None) -> None:
     """Print what was selected, from which tasks, and what to know about it."""
     pool, settings, figures = (selection.manifest[key] for key in ("pool", "settings", "figures"))
-    head = Table.grid(padding=(0, 2))
-    head.add_row(
-        "Pool", Text(f"{printable(pool['name'])}: {pool['rows']:,} prompts, {figures['tasks']:,} tasks")
-    )
-    head.add_row("Strategy", Text(_settings_line(settings)))
-    console.print(head)
+    what = f"{printable(pool['name'])}: {pool['rows']:,} prompts, {figures['tasks']:,} tasks"
+    _print_hanging(console, "Pool    ", what)
+    _print_hanging(console, "Strategy", _settings_line(settings))
     console.print(_allocation_table(selection.allocation))
     console.print(Text(_figures_line(figures)))
     print_notes(console, selection.notes)
@@ -121,11 +118,10 @@ def comparison_table(allocations: Mapping[str, pl.DataFrame]) -> Table:
     weighted = [table for table in allocations.values() if table["weight"].null_count() == 0]
     reference = (weighted or list(allocations.values()))[-1]
     table = _task_table()
-    table.add_column("prompts", justify="right")
-    table.add_column("confidence", justify="right")
-    table.add_column("weight", justify="right")
+    for column in ("prompts", "confidence", "weight"):
+        table.add_column(column, justify="right", no_wrap=True)
     for name in allocations:
-        table.add_column(name.replace("-", "-\u200b"), justify="right")
+        table.add_column(name.replace("-", "-\n", 1), justify="right", no_wrap=True)
     picked = {name: dict(frame.select("task", "picked").iter_rows()) for name, frame in allocations.items()}
     for row in _shown_rows(reference):
         if row is None:
@@ -133,20 +129,20 @@ def comparison_table(allocations: Mapping[str, pl.DataFrame]) -> Table:
             continue
         cells = [_count(row["available"]), _confidence(row), _percent(row["weight"])]
         picks = [f"{by_task[row['task']]:,}" for by_task in picked.values()]
-        table.add_row(printable(row["task"], max_chars=40), *cells, *picks)
+        table.add_row(printable(row["task"], max_chars=MAX_TASK_CHARS), *cells, *picks)
     return table
 
 
-def _allocation_table(allocation: pl.DataFrame) -> Padding:
+def _allocation_table(allocation: pl.DataFrame) -> Table:
     table = _task_table()
     for column in ("prompts", "confidence", "weight", "picked", ""):
-        table.add_column(column, justify="left" if column == "" else "right")
+        table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
     for row in _shown_rows(allocation):
         if row is None:
             table.add_row("…", "", "", "", "", "")
             continue
         table.add_row(
-            printable(row["task"], max_chars=40),
+            printable(row["task"], max_chars=MAX_TASK_CHARS),
             _count(row["available"]),
             _confidence(row),
             _percent(row["weight"]),
@@ -157,12 +153,19 @@ def _allocation_table(allocation: pl.DataFrame) -> Padding:
     if hidden > 0:
         table.caption = f"{hidden:,} more tasks between those shown; all are in allocation.csv"
         table.caption_justify = "left"
-    return Padding(table, (0, 0))
+    return table
+
+
+def _print_hanging(console: Console, mark: str, text: str, *, style: str = "bold") -> None:
+    """Print a mark and a paragraph whose further lines stand under its first."""
+    indent = " " * (len(mark) + 1)
+    wrapped = textwrap.fill(text, console.width, initial_indent=indent, subsequent_indent=indent)
+    console.print(Text.assemble((mark, style), " ", wrapped[len(indent) :]))
 
 
 def _task_table() -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("task", overflow="ellipsis", no_wrap=True, ratio=1)
+    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=MAX_TASK_CHARS)
     return table
 
 
@@ -233,7 +236,7 @@ def _distinct(notes: Iterable[str]) -> list[str]:
 
 
 def _lines(message: str) -> str:
-    return "\n".join(printable(line, max_chars=4000) for line in message.splitlines())
+    return "\n".join(printable(line, max_chars=MAX_TASK_CHARS00) for line in message.splitlines())
 
 
 class ScoreProgress:
