@@ -236,7 +236,7 @@ def _distinct(notes: Iterable[str]) -> list[str]:
 
 
 def _lines(message: str) -> str:
-    return "\n".join(printable(line, max_chars=MAX_TASK_CHARS00) for line in message.splitlines())
+    return "\n".join(printable(line, max_chars=4000) for line in message.splitlines())
 
 
 class ScoreProgress:
