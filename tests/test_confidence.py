@@ -167,7 +167,7 @@ class TestLogConfidenceValues:
         with pytest.raises(ArrayError, match="ascontiguousarray"):
             log_confidence(records["logprob"], np.array([0, 4]))
         swapped = np.zeros(4, dtype=np.dtype(np.float32).newbyteorder())
-        with pytest.raises(ArrayError, match="dtype >f4|dtype <f4"):
+        with pytest.raises(ArrayError, match=r"dtype >f4|dtype <f4"):
             log_confidence(swapped, np.array([0, 4]))
 
     @given(arrays(np.float32, st.integers(0, 300), elements=st.floats(-(2.0**100), 0.0, width=32)))
@@ -302,10 +302,10 @@ class TestInverseConfidenceWeights:
     def test_what_is_refused(self):
         values = np.array([-1.0, -2.0])
         for alpha in (-1.0, np.nan, np.inf):
-            with pytest.raises(ConfigError, match="alpha: .*; allowed: a finite number of at least 0"):
+            with pytest.raises(ConfigError, match=r"alpha: .*; allowed: a finite number of at least 0"):
                 inverse_confidence_weights(values, alpha=alpha)
         for ratio in (0.5, np.nan):
-            with pytest.raises(ConfigError, match="max_ratio: .*; allowed: None or a number of at least 1"):
+            with pytest.raises(ConfigError, match=r"max_ratio: .*; allowed: None or a number of at least 1"):
                 inverse_confidence_weights(values, max_ratio=ratio)
         with pytest.raises(ArrayError, match="task_log_confidence: inf at task 1"):
             inverse_confidence_weights(np.array([0.0, np.inf]))

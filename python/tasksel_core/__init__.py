@@ -6,16 +6,22 @@ GIL while it works, and raises from :mod:`tasksel_core.errors`.
 
 from tasksel_core._core import (
     __version__,
+    allocate,
     inverse_confidence_weights,
     k_center_greedy,
     log_confidence,
+    round_robin,
     task_log_confidence,
+    weighted_round_robin,
 )
 
 __all__ = [
     "__version__",
+    "allocate",
     "inverse_confidence_weights",
     "k_center_greedy",
     "log_confidence",
+    "round_robin",
     "task_log_confidence",
+    "weighted_round_robin",
 ]

@@ -1,1 +1,289 @@
 //! Weights, availability and a budget become one integer quota per task.
+
+use crate::divisor::{Contest, Linear, Log, Scale, middle};
+use crate::{Error, Result};
+
+/// How fractions of a row are settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rounding {
+    /// Divisor method of Webster and Sainte-Laguë with minimum requirements; house-monotone.
+    Webster,
+    /// Proportional shares within the limits, floors, then the largest remainders.
+    LargestRemainder,
+    /// The paper's clamp-then-round-robin.
+    Paper,
+}
+
+impl Rounding {
+    /// The rounding of this name.
+    ///
+    /// # Errors
+    /// [`Error::Choice`] with the names allowed.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "webster" => Ok(Self::Webster),
+            "largest-remainder" => Ok(Self::LargestRemainder),
+            "paper" => Ok(Self::Paper),
+            _ => {
+                let allowed = "'webster', 'largest-remainder', 'paper'";
+                Err(Error::choice("rounding", format!("'{name}'"), allowed))
+            }
+        }
+    }
+}
+
+/// The tasks among which a budget is divided, one entry a task in each array.
+#[derive(Debug, Clone, Copy)]
+pub struct Tasks<'a> {
+    /// Weights, at least 0, in any unit; or their natural logs.
+    pub weights: &'a [f64],
+    /// Whether `weights` are natural logs.
+    pub log_weights: bool,
+    /// Rows that can still be labelled.
+    pub available: &'a [i64],
+    /// Rows that are labelled already, not part of `available`; none when absent.
+    pub labelled: Option<&'a [i64]>,
+}
+
+/// Quota of each task: `min(base, available) <= quota <= available` (fewer only when the budget
+/// does not reach), with the sum `min(budget, Σ available)`.
+///
+/// The base is dealt first: each row to the task with the fewest rows, labelled ones included, that
+/// is still below `base`; ties to the lower task. The rest is divided by weight; tasks of weight
+/// zero come after all others are full.
+///
+/// # Errors
+/// [`Error::Array`] for arrays of different length, negative counts, weights that are negative, NaN
+/// or +inf; [`Error::Budget`] for a negative budget or base.
+pub fn allocate(tasks: Tasks<'_>, budget: i64, base: i64, rounding: Rounding) -> Result<Vec<i64>> {
+    check(tasks, budget, base)?;
+    let quotas = if tasks.log_weights {
+        Division::of::<Log>(tasks, budget, base).divide::<Log>(rounding)
+    } else {
+        Division::of::<Linear>(tasks, budget, base).divide::<Linear>(rounding)
+    };
+    Ok(quotas.into_iter().map(|quota| quota as i64).collect())
+}
+
+fn check(tasks: Tasks<'_>, budget: i64, base: i64) -> Result<()> {
+    let n_tasks = tasks.weights.len();
+    for (argument, value) in [("budget", budget), ("base", base)] {
+        if value < 0 {
+            return Err(Error::budget(argument, value.to_string(), "an integer of at least 0"));
+        }
+    }
+    check_counts("available", tasks.available, n_tasks)?;
+    check_counts("labelled", tasks.labelled.unwrap_or(tasks.available), n_tasks)?;
+    check_weights(tasks.weights, tasks.log_weights)
+}
+
+fn check_counts(argument: &'static str, counts: &[i64], n_tasks: usize) -> Result<()> {
+    let allowed = "one count of at least 0 for each weight";
+    if counts.len() != n_tasks {
+        let was = format!("{} counts for {n_tasks} weights", counts.len());
+        return Err(Error::array(argument, was, allowed));
+    }
+    match counts.iter().position(|&count| count < 0) {
+        Some(task) => Err(Error::array(argument, format!("{} at task {task}", counts[task]), allowed)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses the first weight that is no weight.
+pub(crate) fn check_weights(weights: &[f64], log_weights: bool) -> Result<()> {
+    let (is_weight, allowed): (fn(f64) -> bool, _) = if log_weights {
+        (|weight| weight < f64::INFINITY, "finite logs of weights, -inf for a weight of 0")
+    } else {
+        (|weight| (0.0..f64::INFINITY).contains(&weight), "finite weights of at least 0")
+    };
+    match weights.iter().position(|&weight| !is_weight(weight)) {
+        Some(task) => Err(Error::array("weights", format!("{} at task {task}", weights[task]), allowed)),
+        None => Ok(()),
+    }
+}
+
+/// What is left to divide after the base.
+struct Division<'a> {
+    weights: &'a [f64],
+    /// Rows that each task has: labelled and dealt.
+    held: Vec<u64>,
+    /// Rows dealt so far.
+    quotas: Vec<u64>,
+    /// Rows that each task can still take, those of positive weight and those of weight zero apart.
+    room: Vec<u64>,
+    room_of_zeros: Vec<u64>,
+    n_left: u64,
+}
+
+impl<'a> Division<'a> {
+    fn of<S: Scale>(tasks: Tasks<'a>, budget: i64, base: i64) -> Self {
+        let labelled = |task: usize| tasks.labelled.map_or(0, |labelled| labelled[task] as u64);
+        let mut held: Vec<u64> = (0..tasks.weights.len()).map(labelled).collect();
+        let need = held.iter().zip(tasks.available);
+        let need: Vec<u64> = need
+            .map(|(&held, &available)| (base as u64).saturating_sub(held).min(available as u64))
+            .collect();
+        let quotas = level(&held, &need, budget as u64);
+        let (mut room, mut room_of_zeros) = (vec![0; held.len()], vec![0; held.len()]);
+        for task in 0..held.len() {
+            held[task] += quotas[task];
+            let open = tasks.available[task] as u64 - quotas[task];
+            if S::is_zero(tasks.weights[task]) {
+                room_of_zeros[task] = open;
+            } else {
+                room[task] = open;
+            }
+        }
+        let n_left = budget as u64 - quotas.iter().sum::<u64>();
+        Self { weights: tasks.weights, held, quotas, room, room_of_zeros, n_left }
+    }
+
+    fn divide<S: Scale>(mut self, rounding: Rounding) -> Vec<u64> {
+        let total = total(&self.room);
+        if total <= u128::from(self.n_left) {
+            self.n_left -= total as u64;
+            add(&mut self.quotas, &self.room);
+            let rest = match rounding {
+                Rounding::Paper => take_turns(&self.room_of_zeros, self.n_left),
+                _ => level(&self.held, &self.room_of_zeros, self.n_left),
+            };
+            add(&mut self.quotas, &rest);
+        } else if self.n_left > 0 {
+            let seats = match rounding {
+                Rounding::Webster => {
+                    let Self { weights, ref held, ref room, .. } = self;
+                    Contest { weights, held, room }.deal::<S>(self.n_left)
+                }
+                Rounding::LargestRemainder => self.largest_remainders::<S>(),
+                Rounding::Paper => self.clamped_floors::<S>(),
+            };
+            add(&mut self.quotas, &seats);
+        }
+        self.quotas
+    }
+
+    /// The paper's: floors of the rest's proportional shares, clamped, then one row a task a turn.
+    fn clamped_floors<S: Scale>(&self) -> Vec<u64> {
+        let open = |task: &usize| !S::is_zero(self.weights[*task]);
+        let largest = (0..self.weights.len())
+            .filter(open)
+            .map(|task| self.weights[task])
+            .fold(f64::NEG_INFINITY, f64::max);
+        let shares: Vec<f64> = self.weights.iter().map(|&weight| S::divisor_at(weight, largest)).collect();
+        let sum: f64 = shares.iter().sum();
+        let mut n_left = self.n_left;
+        let mut seats = Vec::with_capacity(shares.len());
+        for (share, &room) in shares.iter().zip(&self.room) {
+            let floor = (self.n_left as f64 * (share / sum)).floor() as u64;
+            let given = floor.min(room).min(n_left);
+            n_left -= given;
+            seats.push(given);
+        }
+        let still_open: Vec<u64> = self.room.iter().zip(&seats).map(|(room, given)| room - given).collect();
+        add(&mut seats, &take_turns(&still_open, n_left));
+        seats
+    }
+
+    /// Shares within the limits, floored; then the largest remainders, ties to the lower task.
+    fn largest_remainders<S: Scale>(&self) -> Vec<u64> {
+        let shares = self.shares::<S>();
+        let mut seats: Vec<u64> =
+            shares.iter().zip(&self.room).map(|(share, &room)| (share.floor() as u64).min(room)).collect();
+        let mut missing = i128::from(self.n_left) - total(&seats) as i128;
+        while missing != 0 {
+            let mut candidates: Vec<(f64, usize)> = (0..seats.len())
+                .filter(|&task| if missing > 0 { seats[task] < self.room[task] } else { seats[task] > 0 })
+                .map(|task| (shares[task] - seats[task] as f64, task))
+                .collect();
+            candidates.sort_by(|left, right| right.0.total_cmp(&left.0));
+            if missing > 0 {
+                for &(_, task) in candidates.iter().take(missing as usize) {
+                    seats[task] += 1;
+                    missing -= 1;
+                }
+            } else {
+                // Shares of more than 2^53 rows can be rounded up.
+                for &(_, task) in candidates.iter().rev().take(missing.unsigned_abs() as usize) {
+                    seats[task] -= 1;
+                    missing += 1;
+                }
+            }
+        }
+        seats
+    }
+
+    /// Real shares of the rows left: `clamp(w / λ − held, 0, room)` with λ such that they sum up to
+    /// them. Newton's method, exact once it knows which tasks are at a limit, inside a bracket.
+    fn shares<S: Scale>(&self) -> Vec<f64> {
+        let n_left = self.n_left as f64;
+        let competing = || (0..self.weights.len()).filter(|&task| self.room[task] > 0);
+        let largest = competing().map(|task| self.weights[task]).fold(f64::NEG_INFINITY, f64::max);
+        let (mut below, mut above, mut threshold) = (S::LOWEST, f64::INFINITY, largest);
+        for n_steps in 0..400 {
+            let (mut reached, mut slope) = (0.0, 0.0);
+            for task in competing() {
+                let divisor = S::divisor_at(self.weights[task], threshold);
+                let (share, room) = (divisor - self.held[task] as f64, self.room[task] as f64);
+                reached += share.clamp(0.0, room);
+                slope += if share > 0.0 && share < room { divisor } else { 0.0 };
+            }
+            let missing = n_left - reached;
+            *if missing >= 0.0 { &mut above } else { &mut below } = threshold;
+            let mut next = S::lowered(threshold, (slope + missing) / slope);
+            if missing.abs() <= 1e-14 * n_left || next.to_bits() == threshold.to_bits() {
+                break;
+            }
+            if !(next > below && next < above) || n_steps % 8 == 7 {
+                next = middle(below, above);
+            }
+            threshold = next;
+        }
+        let share = |task: usize| S::divisor_at(self.weights[task], threshold) - self.held[task] as f64;
+        let held_back = |task: usize| if self.room[task] == 0 { 0.0 } else { share(task) };
+        (0..self.weights.len()).map(|task| held_back(task).clamp(0.0, self.room[task] as f64)).collect()
+    }
+}
+
+/// Deals rows one at a time to the task that holds the fewest and has room, ties to the lower task.
+fn level(held: &[u64], room: &[u64], n_rows: u64) -> Vec<u64> {
+    if total(room) <= u128::from(n_rows) {
+        return room.to_vec();
+    }
+    let given_at =
+        |level: u64| held.iter().zip(room).map(move |(&held, &room)| level.saturating_sub(held).min(room));
+    let rows_at = |level: u64| given_at(level).map(u128::from).sum::<u128>();
+    // The highest level that the rows reach: at `low` they suffice, at `high` they do not.
+    let (mut low, mut high) = (0, held.iter().zip(room).map(|(held, room)| held + room).max().unwrap_or(0));
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if rows_at(middle) <= u128::from(n_rows) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    let mut n_left = n_rows - rows_at(low) as u64;
+    let mut given: Vec<u64> = given_at(low).collect();
+    for task in 0..held.len() {
+        if n_left > 0 && held[task] <= low && given[task] < room[task] {
+            given[task] += 1;
+            n_left -= 1;
+        }
+    }
+    given
+}
+
+/// One row a task a turn, in task order.
+fn take_turns(room: &[u64], n_rows: u64) -> Vec<u64> {
+    level(&vec![0; room.len()], room, n_rows)
+}
+
+fn total(counts: &[u64]) -> u128 {
+    counts.iter().map(|&count| u128::from(count)).sum()
+}
+
+fn add(counts: &mut [u64], more: &[u64]) {
+    for (count, more) in counts.iter_mut().zip(more) {
+        *count += more;
+    }
+}

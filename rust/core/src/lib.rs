@@ -3,6 +3,7 @@
 
 pub mod allocation;
 pub mod confidence;
+mod divisor;
 pub mod embeddings;
 pub mod error;
 pub mod k_center;
