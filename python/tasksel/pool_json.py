@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import glob
 import json
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["read_json", "scan_jsonl"]
+
+_MOST_LEVELS: Final = 100
+_JSON_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]')
 
 
 def scan_jsonl(path: Path, traits: TextTraits, *, eager: bool) -> FileScan:
@@ -46,7 +50,7 @@ def scan_jsonl(path: Path, traits: TextTraits, *, eager: bool) -> FileScan:
     SchemaError
         A line is no JSON object; the message gives its number.
     """
-    if not traits.has_bom and traits.lone_surrogates == 0:
+    if not traits.has_bom and traits.lone_surrogates == 0 and not _has_deep_line(path):
         # scan_ndjson has no way to switch its globbing off, so a "[" in the name must be escaped.
         lazy = pl.scan_ndjson(glob.escape(str(path)), infer_schema_length=None)
         try:
@@ -62,6 +66,27 @@ def scan_jsonl(path: Path, traits: TextTraits, *, eager: bool) -> FileScan:
     objects = list(_jsonl_objects(path, mended_bytes(path, traits)))
     frame, notes = _frame_of_objects(path, objects)
     return FileScan(frame.lazy(), surrogate_notes(traits) + notes)
+
+
+def _has_deep_line(path: Path) -> bool:
+    with path.open("rb") as lines:
+        return any(_is_deep(line) for line in lines)
+
+
+def _is_deep(text: bytes) -> bool:
+    """Whether a JSON text is nested more deeply than Polars can type.
+
+    Polars 2.0 and 2.1 take minutes over the type of a value 900 levels deep, and 2.0 overflows its stack.
+    """
+    if text.count(b"[") + text.count(b"{") <= _MOST_LEVELS:
+        return False
+    depth = 0
+    for token in _JSON_TOKEN.finditer(text):
+        mark = token[0]
+        depth += 1 if mark in (b"[", b"{") else -1 if mark in (b"]", b"}") else 0
+        if depth > _MOST_LEVELS:
+            return True
+    return False
 
 
 def _jsonl_objects(path: Path, raw: bytes) -> Iterator[dict[str, Any]]:
@@ -175,12 +200,19 @@ def _frame_of_objects(path: Path, rows: list[dict[str, Any]]) -> tuple[pl.DataFr
     mixed: list[str] = []
     for name in names:
         values = [row.get(name) for row in rows]
-        column = _typed_series(name, values)
-        if column is None:
-            mixed.append(name)
-            column = pl.Series(name, [_as_text(value) for value in values], dtype=pl.String)
+        try:
+            column = _typed_series(name, values)
+            if column is None:
+                mixed.append(name)
+                column = pl.Series(name, [_as_text(value) for value in values], dtype=pl.String)
+        except RecursionError as error:  # json.loads goes a little deeper than json.dumps
+            raise SchemaError(f"{path.name}: field {name!r} is nested too deeply to be read.") from error
         columns.append(column)
-    notes = (f"Mixed types are kept as JSON text in: {', '.join(mixed)}.",) if mixed else ()
+    notes = (
+        (f"Values of mixed types or deep nesting are kept as JSON text in: {', '.join(mixed)}.",)
+        if mixed
+        else ()
+    )
     return pl.DataFrame(columns), notes
 
 
@@ -193,8 +225,10 @@ def _typed_series(name: str, values: list[Any]) -> pl.Series | None:
             return pl.Series(
                 name, [None if value is None else float(value) for value in values], dtype=pl.Float64
             )
-        lines = b"\n".join(json.dumps({"value": value}).encode() for value in values)
-        return pl.read_ndjson(lines, infer_schema_length=None).to_series().alias(name)
+        lines = [json.dumps({"value": value}).encode() for value in values]
+        if any(_is_deep(line) for line in lines):
+            return None
+        return pl.read_ndjson(b"\n".join(lines), infer_schema_length=None).to_series().alias(name)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OverflowError):
         return None
 
