@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from tasksel.causal_model import CausalModel
     from tasksel.pool import Pool, PoolSource
+    from tasksel.prompt_encoding import EncodedPrompt
 
 __all__ = ["SCORES_FOLDER", "SCORES_SCHEMA", "ScoreProgress", "ScoreSummary", "score"]
 
@@ -277,12 +278,21 @@ class _ScoringRun:
         if not path.exists():
             return False
         manifest = read_json(path)
-        for shard in manifest["shards"]:
-            shard_path = self.folder / shard["name"]
-            if not shard_path.exists() or file_sha256(shard_path) != shard["sha256"]:
-                # The note on the shard itself comes when it is read.
-                path.unlink()
-                return False
+        shards = {self.folder / shard["name"]: shard["sha256"] for shard in manifest["shards"]}
+        missing = [shard_path for shard_path in shards if not shard_path.exists()]
+        changed = [
+            shard_path
+            for shard_path, sha256 in shards.items()
+            if shard_path not in missing and file_sha256(shard_path) != sha256
+        ]
+        for shard_path in changed:
+            self.notes.append(
+                f"{shard_path.name} was damaged (it is not as it was written) and is scored again."
+            )
+            shard_path.unlink()
+        if missing or changed:
+            path.unlink()
+            return False
         self.counts = ScoreCounts(**manifest["counts"])
         self.rows_reused = self.counts.rows
         self._report(self.counts.rows, self.counts.tokens)
@@ -294,8 +304,9 @@ class _ScoringRun:
         encoder = PromptEncoder(
             causal_model, prompt_template=self.settings["prompt_template"], max_new_tokens=max_new_tokens
         )
+        prompts = _encode_pool(encoder, self.pool.frame)
         shards = plan_shards(
-            _count_prompt_tokens(encoder, self.pool.frame),
+            np.array([len(prompt.token_ids) for prompt in prompts], dtype=np.int64),
             max_new_tokens=max_new_tokens,
             batch_tokens=self.settings["batch_tokens"],
             max_batch_rows=self.settings["max_batch_rows"],
@@ -306,7 +317,7 @@ class _ScoringRun:
         missing = self._reuse_shards(shards, run_sha256)
         generator = BatchGenerator(causal_model, max_new_tokens=max_new_tokens)
         for number in missing:
-            self._score_shard(number, shards[number], encoder, generator, run_sha256)
+            self._score_shard(number, shards[number], prompts, generator, run_sha256)
         self._write_manifest(identity, len(shards))
 
     def _settle(self, identity: dict[str, Any], causal_model: CausalModel) -> dict[str, Any]:
@@ -363,19 +374,18 @@ class _ScoringRun:
         self,
         number: int,
         batches: list[npt.NDArray[np.int64]],
-        encoder: PromptEncoder,
+        prompts: list[EncodedPrompt],
         generator: BatchGenerator,
         run_sha256: str,
     ) -> None:
         splits_before = generator.split_batches
         frames = []
         for rows in batches:
-            part = self.pool.frame[rows]
-            encoded = encoder.encode(part["prompt"].to_list())
+            encoded = [prompts[row] for row in rows]
             batch_started_s = time.perf_counter()
             generations = generator.generate([prompt.token_ids for prompt in encoded])
             self.generation_s += time.perf_counter() - batch_started_s
-            frames.append(build_frame(part, encoded, generations))
+            frames.append(build_frame(self.pool.frame[rows], encoded, generations))
             n_tokens = sum(len(generation.token_ids) for generation in generations)
             self.new_tokens += n_tokens
             self._report(len(rows), n_tokens)
@@ -454,10 +464,10 @@ def _describe_input(described: dict[str, Any]) -> str:
     return f"{described['name']} ({rows}sha256 {described['sha256'][:12]})"
 
 
-def _count_prompt_tokens(encoder: PromptEncoder, frame: pl.DataFrame) -> npt.NDArray[np.int64]:
-    lengths = [
-        len(encoded.token_ids)
+def _encode_pool(encoder: PromptEncoder, frame: pl.DataFrame) -> list[EncodedPrompt]:
+    """Encode every prompt once: int32 tokens take about as much memory as the text of the pool does."""
+    return [
+        encoded
         for chunk in frame.select("prompt").iter_slices(_ENCODED_ROWS)
         for encoded in encoder.encode(chunk["prompt"].to_list())
     ]
-    return np.array(lengths, dtype=np.int64)
