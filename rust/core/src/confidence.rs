@@ -2,10 +2,10 @@
 //! 1,000-token answer has log-confidence −1,500, which no float can hold as a probability.
 
 use ndarray::ArrayView1;
-use rayon::prelude::*;
 
 pub use crate::simd::Real;
 use crate::simd::{Limits, Reduction, exponentiate_nonpositive, reduce_runs};
+use crate::workers::Workers;
 use crate::{Error, Result};
 
 /// Examples a thread takes at a time.
@@ -107,26 +107,23 @@ pub fn log_confidence<T: Real>(
     check_offsets(offsets, token_values.len())?;
     let limits = metric.limits::<T>();
     let mut log_confidence = vec![0.0; offsets.len() - 1];
-    let all_taken = log_confidence
-        .par_chunks_mut(BLOCK_EXAMPLES)
-        .enumerate()
-        .map(|(block, reduced)| {
-            let first = block * BLOCK_EXAMPLES;
-            let ends = &offsets[first..=first + reduced.len()];
-            let tokens = ends[0] as usize..ends[reduced.len()] as usize;
-            let all_taken = if let Some(adjacent) = token_values.to_slice() {
-                reduce_runs(&adjacent[tokens], ends, limits, metric.reduction(), reduced)
-            } else {
-                let gathered: Vec<T> = tokens.map(|token| token_values[token]).collect();
-                reduce_runs(&gathered, ends, limits, metric.reduction(), reduced)
-            };
-            for (value, bounds) in reduced.iter_mut().zip(ends.windows(2)) {
-                *value = metric.finish(*value, bounds[1] - bounds[0]);
-            }
-            all_taken
-        })
-        .reduce(|| true, |left, right| left & right);
-    if all_taken {
+    let workers = Workers::new(None, log_confidence.len().div_ceil(BLOCK_EXAMPLES))?;
+    let taken = workers.map_chunks_mut(&mut log_confidence, BLOCK_EXAMPLES, |block, reduced| {
+        let first = block * BLOCK_EXAMPLES;
+        let ends = &offsets[first..=first + reduced.len()];
+        let tokens = ends[0] as usize..ends[reduced.len()] as usize;
+        let all_taken = if let Some(adjacent) = token_values.to_slice() {
+            reduce_runs(&adjacent[tokens], ends, limits, metric.reduction(), reduced)
+        } else {
+            let gathered: Vec<T> = tokens.map(|token| token_values[token]).collect();
+            reduce_runs(&gathered, ends, limits, metric.reduction(), reduced)
+        };
+        for (value, bounds) in reduced.iter_mut().zip(ends.windows(2)) {
+            *value = metric.finish(*value, bounds[1] - bounds[0]);
+        }
+        all_taken
+    });
+    if taken.into_iter().all(|all_taken| all_taken) {
         return Ok(log_confidence);
     }
     Err(first_refused(token_values, offsets, metric))
@@ -200,10 +197,10 @@ pub fn task_log_confidence(
     mean: TaskMean,
 ) -> Result<Vec<f64>> {
     check_rows(log_confidence, task, n_tasks)?;
-    Ok(match mean {
+    match mean {
         TaskMean::Arithmetic => log_of_mean(log_confidence, task, n_tasks),
-        TaskMean::Geometric => mean_of_logs(log_confidence, task, n_tasks),
-    })
+        TaskMean::Geometric => Ok(mean_of_logs(log_confidence, task, n_tasks)),
+    }
 }
 
 fn check_rows(log_confidence: &[f64], task: &[i64], n_tasks: usize) -> Result<()> {
@@ -230,7 +227,7 @@ pub(crate) fn check_tasks(task: &[i64], n_tasks: usize) -> Result<()> {
 }
 
 /// ln(Σ exp(l) / n) of each task, around the task's largest `l` so that nothing underflows.
-fn log_of_mean(log_confidence: &[f64], task: &[i64], n_tasks: usize) -> Vec<f64> {
+fn log_of_mean(log_confidence: &[f64], task: &[i64], n_tasks: usize) -> Result<Vec<f64>> {
     let mut peaks = vec![f64::NEG_INFINITY; n_tasks];
     let mut n_examples = vec![0_u64; n_tasks];
     for (&value, &task) in log_confidence.iter().zip(task) {
@@ -242,21 +239,22 @@ fn log_of_mean(log_confidence: &[f64], task: &[i64], n_tasks: usize) -> Vec<f64>
         // Also keeps a task of only zeros (-inf) from -inf - -inf.
         *peak = if *peak == f64::NEG_INFINITY { 0.0 } else { peak.min(0.0) };
     }
-    let sums = scaled_sums(log_confidence, task, &peaks);
+    let sums = scaled_sums(log_confidence, task, &peaks)?;
     let log_mean = |((sum, peak), n): ((f64, f64), u64)| {
         if n == 0 { f64::NAN } else { ((sum / n as f64).ln() + peak).min(0.0) }
     };
-    sums.into_iter().zip(peaks).zip(n_examples).map(log_mean).collect()
+    Ok(sums.into_iter().zip(peaks).zip(n_examples).map(log_mean).collect())
 }
 
 /// Σ exp(l − peak) of each task. Exponentials are taken in parallel, sums in row order: the result
 /// does not depend on the number of threads.
-fn scaled_sums(log_confidence: &[f64], task: &[i64], peaks: &[f64]) -> Vec<f64> {
+fn scaled_sums(log_confidence: &[f64], task: &[i64], peaks: &[f64]) -> Result<Vec<f64>> {
     let mut sums = vec![0.0; peaks.len()];
     let mut scaled = vec![0.0; log_confidence.len().min(BLOCK_ROWS)];
+    let workers = Workers::new(None, scaled.len().div_ceil(BLOCK_EXAMPLES))?;
     for (values, tasks) in log_confidence.chunks(BLOCK_ROWS).zip(task.chunks(BLOCK_ROWS)) {
         let scaled = &mut scaled[..values.len()];
-        scaled.par_chunks_mut(BLOCK_EXAMPLES).enumerate().for_each(|(block, scaled)| {
+        workers.map_chunks_mut(scaled, BLOCK_EXAMPLES, |block, scaled| {
             let first = block * BLOCK_EXAMPLES;
             for ((scaled, &value), &task) in scaled.iter_mut().zip(&values[first..]).zip(&tasks[first..]) {
                 let distance = value.min(0.0) - peaks[task as usize];
@@ -268,7 +266,7 @@ fn scaled_sums(log_confidence: &[f64], task: &[i64], peaks: &[f64]) -> Vec<f64> 
             sums[task as usize] += scaled;
         }
     }
-    sums
+    Ok(sums)
 }
 
 fn mean_of_logs(log_confidence: &[f64], task: &[i64], n_tasks: usize) -> Vec<f64> {

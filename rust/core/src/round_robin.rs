@@ -1,12 +1,14 @@
 //! Take turns across tasks: which rows are picked, and in which order.
 
-use rayon::prelude::*;
-
 use crate::allocation::{self, Rounding, Tasks};
 use crate::confidence::check_tasks;
 use crate::divisor::{Linear, Log, Scale, ordered_bits};
 use crate::random::SplitMix64;
+use crate::workers::Workers;
 use crate::{Error, Result};
+
+/// Tasks whose rows one thread orders at a time.
+const BLOCK_TASKS: usize = 64;
 
 /// The order of rows inside a task.
 #[derive(Debug, Clone, Copy)]
@@ -200,12 +202,18 @@ impl Groups {
             groups.push(group);
             rest = behind;
         }
-        groups.into_par_iter().zip(quotas).enumerate().with_min_len(64).for_each(
-            |(task, (group, &quota))| match order {
-                TaskOrder::Random(seed) => SplitMix64::stream(seed, task as u64).shuffle_prefix(group, quota),
-                TaskOrder::Priority(priority) => highest_first(group, quota, priority),
-            },
-        );
+        let workers = Workers::new(None, groups.len().div_ceil(BLOCK_TASKS))?;
+        workers.map_chunks_mut(&mut groups, BLOCK_TASKS, |block, groups| {
+            let first = block * BLOCK_TASKS;
+            for (task, group) in (first..).zip(groups) {
+                match order {
+                    TaskOrder::Random(seed) => {
+                        SplitMix64::stream(seed, task as u64).shuffle_prefix(group, quotas[task]);
+                    }
+                    TaskOrder::Priority(priority) => highest_first(group, quotas[task], priority),
+                }
+            }
+        });
         Ok(self)
     }
 }

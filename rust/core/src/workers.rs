@@ -43,13 +43,13 @@ impl Workers {
     }
 
     /// `work(block, chunk)` for every chunk of `block_len` values, in block order.
-    pub fn map_chunks_mut<T: Send>(
+    pub fn map_chunks_mut<V: Send, T: Send>(
         &self,
-        values: &mut [f32],
+        values: &mut [V],
         block_len: usize,
-        work: impl Fn(usize, &mut [f32]) -> T + Send + Sync,
+        work: impl Fn(usize, &mut [V]) -> T + Send + Sync,
     ) -> Vec<T> {
-        let work = |(block, chunk): (usize, &mut [f32])| work(block, chunk);
+        let work = |(block, chunk): (usize, &mut [V])| work(block, chunk);
         match &self.pool {
             None => values.chunks_mut(block_len).enumerate().map(work).collect(),
             Some(pool) => pool.install(|| values.par_chunks_mut(block_len).enumerate().map(work).collect()),
