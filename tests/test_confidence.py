@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -16,7 +17,7 @@ METRICS = ["product", "length-normalized", "min-token", "entropy", "margin"]
 
 def naive_log_confidence(values, offsets, metric):
     out = []
-    for start, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for start, end in itertools.pairwise(offsets):
         tokens = [float(value) for value in values[start:end]]
         if not tokens:
             out.append(math.nan)
