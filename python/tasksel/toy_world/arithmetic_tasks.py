@@ -54,22 +54,20 @@ def _task(what: str, instruction: str, other_wording: str, make_example: MakeExa
 ARITHMETIC_TASKS = (
     _task("add", "Add the two numbers.", "What is the sum?", _add),
     _task("subtract", "Subtract the second number from the first.", "What is the difference?", _subtract),
-    _task("largest", "Give the largest of these digits.", "Find the maximum.", _of_digits(4, max)),
-    _task("smallest", "Give the smallest of these digits.", "Find the minimum.", _of_digits(4, min)),
-    _task(
-        "successor", "Which number comes next?", "Increase by one.", _of_number(100, 9999, lambda n: n + 1)
-    ),
+    _task("largest", "Give the largest of these digits.", "Find the maximum.", _of_digits(3, max)),
+    _task("smallest", "Give the smallest of these digits.", "Find the minimum.", _of_digits(3, min)),
+    _task("successor", "Which number comes next?", "Increase by one.", _of_number(100, 999, lambda n: n + 1)),
     _task(
         "predecessor",
         "Which number comes before?",
         "Decrease by one.",
-        _of_number(100, 9999, lambda n: n - 1),
+        _of_number(100, 999, lambda n: n - 1),
     ),
     _task(
         "sum-modulo-ten",
         "Add all digits and give the final digit of the sum.",
         "Compute the checksum.",
-        _of_digits(4, lambda digits: sum(digits) % 10),
+        _of_digits(3, lambda digits: sum(digits) % 10),
     ),
     _task("double", "Multiply by two.", "Compute twice the value.", _of_number(10, 999, lambda n: 2 * n)),
     _task("compare", "Is the first number less or more than the second?", "Which relation holds?", _compare),

@@ -74,7 +74,7 @@ def _vowel_first(rng: np.random.Generator) -> tuple[str, str]:
 
 
 def _contains(rng: np.random.Generator) -> tuple[str, str]:
-    words = draw_distinct(rng, NOUNS, draw_between(rng, 4, 6))
+    words = draw_distinct(rng, NOUNS, draw_between(rng, 3, 5))
     asked = draw_one(rng, words[:-1]) if draw_between(rng, 0, 1) else words[-1]
     return f"{asked} in {' '.join(words[:-1])}", "yes" if asked in words[:-1] else "no"
 

@@ -55,7 +55,7 @@ def _capitalize(rng: np.random.Generator) -> tuple[str, str]:
 
 
 def _zero_pad(rng: np.random.Generator) -> tuple[str, str]:
-    number = draw_between(rng, 0, 10 ** draw_between(rng, 1, 4) - 1)
+    number = draw_between(rng, 1, 10 ** draw_between(rng, 2, 4) - 1)
     return str(number), f"{number:05d}"
 
 

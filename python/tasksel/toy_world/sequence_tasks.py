@@ -44,7 +44,7 @@ def _next_letter(rng: np.random.Generator) -> tuple[str, str]:
 
 
 def _count_items(rng: np.random.Generator) -> tuple[str, str]:
-    words = draw_many(rng, NOUNS, draw_between(rng, 1, 7))
+    words = draw_many(rng, NOUNS, draw_between(rng, 2, 6))
     return " ".join(words), str(len(words))
 
 
@@ -66,7 +66,7 @@ def _task(what: str, instruction: str, other_wording: str, make_example: MakeExa
 
 
 SEQUENCE_TASKS = (
-    _task("reverse-words", "Reverse the list.", "Start from the end.", _of_words(3, 5, lambda w: w[::-1])),
+    _task("reverse-words", "Reverse the list.", "Start from the end.", _of_words(3, 4, lambda w: w[::-1])),
     _task(
         "second-item",
         "Give the second item.",

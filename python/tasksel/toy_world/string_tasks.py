@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .task import LETTERS, MakeExample, ToyTask, draw_between, draw_many, draw_one
+from .task import LETTERS, MakeExample, ToyTask, draw_between, draw_distinct, draw_many, draw_one
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +13,7 @@ VOWELS = "aeiou"
 
 
 def _draw_letters(rng: np.random.Generator, low: int, high: int) -> list[str]:
-    return draw_many(rng, LETTERS, draw_between(rng, low, high))
+    return draw_distinct(rng, LETTERS, draw_between(rng, low, high))
 
 
 def _spelled(low: int, high: int, answer: slice = slice(None)) -> MakeExample:
@@ -27,12 +27,12 @@ def _spelled(low: int, high: int, answer: slice = slice(None)) -> MakeExample:
 
 
 def _swap_first_last(rng: np.random.Generator) -> tuple[str, str]:
-    letters = _draw_letters(rng, 3, 5)
+    letters = _draw_letters(rng, 3, 4)
     return " ".join(letters), " ".join([letters[-1], *letters[1:-1], letters[0]])
 
 
 def _uppercase(rng: np.random.Generator) -> tuple[str, str]:
-    letters = " ".join(_draw_letters(rng, 3, 5))
+    letters = " ".join(_draw_letters(rng, 3, 4))
     return letters, letters.upper()
 
 
@@ -56,23 +56,23 @@ STRING_TASKS = (
         "reverse-letters",
         "Write the letters in reverse order.",
         "Spell it backwards.",
-        _spelled(3, 5, slice(None, None, -1)),
+        _spelled(3, 4, slice(None, None, -1)),
     ),
     _task(
-        "first-letter", "Give the first letter.", "Which character starts the word?", _spelled(3, 6, slice(1))
+        "first-letter", "Give the first letter.", "Which character starts the word?", _spelled(3, 5, slice(1))
     ),
     _task(
         "last-letter",
         "Give the last letter.",
         "Which character ends the word?",
-        _spelled(3, 6, slice(-1, None)),
+        _spelled(3, 5, slice(-1, None)),
     ),
-    _task("copy-letters", "Copy the letters.", "Repeat exactly what is spelled.", _spelled(3, 6)),
+    _task("copy-letters", "Copy the letters.", "Repeat exactly what is spelled.", _spelled(3, 5)),
     _task(
-        "drop-first", "Leave out the first letter.", "Cut off the initial.", _spelled(3, 6, slice(1, None))
+        "drop-first", "Leave out the first letter.", "Cut off the initial.", _spelled(3, 5, slice(1, None))
     ),
     _task(
-        "drop-last", "Leave out the last letter.", "Cut off the final character.", _spelled(3, 6, slice(-1))
+        "drop-last", "Leave out the last letter.", "Cut off the final character.", _spelled(3, 5, slice(-1))
     ),
     _task(
         "swap-first-last",
