@@ -73,7 +73,7 @@ def test_a_killed_command_goes_on_where_it_stopped(pool, tiny_model_folder, tmp_
         process = subprocess.Popen([*command, str(tmp_path / "killed")], env=ENVIRONMENT)
         while len(list((tmp_path / "killed").glob("scores/part-*"))) < n_shards:
             assert process.poll() is None, "the run ended before it was killed"
-            time.sleep(0.01)
+            time.sleep(0.05)
         process.kill()
         assert process.wait() == -9
     assert not (tmp_path / "killed" / "scores" / "manifest.json").exists()
