@@ -55,7 +55,9 @@ def confidence_contests(n_examples: int = 1_000_000, n_tokens: int = 100, n_task
     def with_polars():
         log_confidence = pl.col("log_confidence")
         peak = log_confidence.max()
-        sums = frame.lazy().select("task", log_confidence=pl.col("token_logprobs").list.sum().cast(pl.Float64))
+        sums = frame.lazy().select(
+            "task", log_confidence=pl.col("token_logprobs").list.sum().cast(pl.Float64)
+        )
         means = sums.group_by("task").agg(mean=(log_confidence - peak).exp().mean().log() + peak)
         by_task = means.collect()
         result = np.full(n_tasks, np.nan)
@@ -190,7 +192,9 @@ def measure(contest: Contest, n_pairs: int) -> dict[str, Any]:
     contest.assert_equal(contest.ours(), contest.theirs())
     # Short kernels are repeated until a run takes at least 20 ms, far above the clock's resolution.
     n_calls = max(1, round(20.0 / max(cpu_ms(contest.ours, 1), 0.01)))
-    pairs = [(cpu_ms(contest.ours, n_calls), cpu_ms(contest.theirs, max(1, n_calls // 4))) for _ in range(n_pairs)]
+    pairs = [
+        (cpu_ms(contest.ours, n_calls), cpu_ms(contest.theirs, max(1, n_calls // 4))) for _ in range(n_pairs)
+    ]
     ratios = sorted(theirs / ours for ours, theirs in pairs)
     return {
         "kernel": contest.name,

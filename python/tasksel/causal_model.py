@@ -19,11 +19,22 @@ from tasksel_core.errors import ConfigError, MissingExtraError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DTYPES", "EMBEDDED_MODEL", "CausalModel", "find_model_folder", "load_model", "model_sha256"]
+__all__ = [
+    "DTYPES",
+    "EMBEDDED_MODEL",
+    "CausalModel",
+    "find_model_folder",
+    "load_model",
+    "model_sha256",
+    "suitable_threads",
+]
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 EMBEDDED_MODEL = "demo"
 """The name under which every verb finds the model that ships with the package."""
+
+SMALL_MODEL_PARAMETERS = 5_000_000
+"""Below this a model on a CPU runs on one thread; see `suitable_threads`."""
 
 _MODEL_PATTERNS = ("*.json", "*.safetensors", "*.model", "*.jinja", "*.txt")
 """Weights, configuration and tokenizer; read-me files and other frameworks' weights are left out."""
@@ -68,6 +79,30 @@ class CausalModel:
     pad_id: int
     bos_id: int | None
     n_embeddings: int
+
+
+@contextlib.contextmanager
+def suitable_threads(causal_model: CausalModel) -> Iterator[None]:
+    """Give a small model on a CPU one thread while the block runs.
+
+    The operations of a model under `SMALL_MODEL_PARAMETERS` are too short to share: a second thread mostly
+    waits, busily, and on a machine that is in use makes scoring several times slower.
+
+    Parameters
+    ----------
+    causal_model : CausalModel
+        From `load_model`.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    n_parameters = sum(parameter.numel() for parameter in causal_model.model.parameters())
+    if causal_model.device == "cpu" and n_parameters < SMALL_MODEL_PARAMETERS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def find_model_folder(model: str) -> Path:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import polars as pl
 
-from tasksel.causal_model import find_model_folder, load_model, model_sha256
+from tasksel.causal_model import find_model_folder, load_model, model_sha256, suitable_threads
 from tasksel.generation import BatchGenerator
 from tasksel.pool import load_pool
 from tasksel.prompt_encoding import PromptEncoder, check_prompt_template
@@ -316,8 +316,9 @@ class _ScoringRun:
         run_sha256 = _run_sha256(identity)
         missing = self._reuse_shards(shards, run_sha256)
         generator = BatchGenerator(causal_model, max_new_tokens=max_new_tokens)
-        for number in missing:
-            self._score_shard(number, shards[number], prompts, generator, run_sha256)
+        with suitable_threads(causal_model):
+            for number in missing:
+                self._score_shard(number, shards[number], prompts, generator, run_sha256)
         self._write_manifest(identity, len(shards))
 
     def _settle(self, identity: dict[str, Any], causal_model: CausalModel) -> dict[str, Any]:

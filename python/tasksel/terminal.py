@@ -281,9 +281,9 @@ class ScoreProgress:
         rate_text = f"{rate:,.0f}/s" if rate > 0 else ""
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=rows_done, total=rows_total, rate=rate_text)
-        elif now_s - self._printed_s >= PIPE_INTERVAL_S:
+        elif rate > 0 and now_s - self._printed_s >= PIPE_INTERVAL_S:
             self._printed_s = now_s
-            left_s = (rows_total - rows_done) / rate if rate > 0 else 0.0
+            left_s = (rows_total - rows_done) / rate
             print(
                 f"{self._label}: {rows_done:,} of {rows_total:,} prompts, {tokens_done:,} tokens, "
                 f"{rate_text}, {left_s:.0f} s left",
