@@ -455,9 +455,9 @@ def naive(lists, metric):
     return [confidence(row) for row in lists]
 
 
-@pytest.mark.parametrize("metric", ["product", "length-normalized", "min-token"])
-@pytest.mark.parametrize("dtype", [pl.Float32, pl.Float64])
 @given(
+    metric=st.sampled_from(["product", "length-normalized", "min-token"]),
+    dtype=st.sampled_from([pl.Float32, pl.Float64]),
     lists=st.lists(
         st.none() | st.lists(st.none() | st.integers(-64, 0).map(lambda value: value / 4), max_size=5),
         max_size=12,
