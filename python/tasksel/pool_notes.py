@@ -75,12 +75,13 @@ def _prompt_notes(prompts: pl.Series, filled: pl.DataFrame) -> list[str]:
     text = filled["prompt"]
     chars = text.str.len_chars()
     n_null, n_empty = prompts.null_count(), int((chars == 0).sum())
+    longest = int(chars.to_numpy().max(initial=0))
     n_long, n_control = int((chars > LONG_PROMPT_CHARS).sum()), int(text.str.contains(_CONTROL).sum())
     return [
         _empty_note(n_null, n_empty),
         _duplicate_note(filled),
         f"{_counted(n_long, 'prompt is', 'prompts are')} longer than {LONG_PROMPT_CHARS:,} characters "
-        f"(the longest has {chars.max():,})."
+        f"(the longest has {longest:,})."
         if n_long
         else "",
         f"{_counted(n_control, 'prompt holds', 'prompts hold')} control characters{_nul_clause(text)}; "
