@@ -435,8 +435,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--seed", type=int, default=TrainingConfig.seed, help="another seed is another world (%(default)s)"
     )
+    parser.add_argument(
+        "--holdout-per-task",
+        type=int,
+        default=TrainingConfig.holdout_per_task,
+        help="prompts a task that the model is evaluated on (%(default)s)",
+    )
     options = parser.parse_args(arguments)
-    config = TrainingConfig(seed=options.seed, steps=options.steps)
+    config = TrainingConfig(seed=options.seed, steps=options.steps, holdout_per_task=options.holdout_per_task)
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
     tokenizer = train_tokenizer(config)

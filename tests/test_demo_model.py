@@ -33,10 +33,10 @@ def model():
 
 @pytest.fixture(scope="module")
 def results(model, tokenizer):
-    """Per task: matches and confidences over eight held-out prompts."""
-    holdout = make_toy_holdout(11, n_per_task=8)
+    """Per task: matches and confidences over four held-out prompts."""
+    holdout = make_toy_holdout(11, n_per_task=4)
     found = defaultdict(list)
-    for part in holdout.iter_slices(152):
+    for part in holdout.iter_slices(114):
         encoded = tokenizer(part["prompt"].to_list(), padding=True, return_tensors="pt")
         with torch.inference_mode():
             generated = model.generate(**encoded, output_logits=True, return_dict_in_generate=True)

@@ -32,7 +32,7 @@ def script():
 def trained(tmp_path_factory):
     """Folder and output of a run of two steps."""
     out = tmp_path_factory.mktemp("model")
-    command = [sys.executable, "-W", "error", SCRIPT, "--out", out, "--steps", "2"]
+    command = [sys.executable, "-W", "error", SCRIPT, "--out", out, "--steps", "2", "--holdout-per-task", "1"]
     ran = subprocess.run(command, capture_output=True, check=False, text=True)
     assert ran.returncode == 0, ran.stderr
     return out, ran.stdout
