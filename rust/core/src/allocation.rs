@@ -123,7 +123,7 @@ impl<'a> Division<'a> {
         let need: Vec<u64> = need
             .map(|(&held, &available)| (base as u64).saturating_sub(held).min(available as u64))
             .collect();
-        let quotas = level(&held, &need, budget as u64);
+        let quotas = level(&held, need, budget as u64);
         let (mut room, mut room_of_zeros) = (vec![0; held.len()], vec![0; held.len()]);
         for task in 0..held.len() {
             held[task] += quotas[task];
@@ -144,8 +144,8 @@ impl<'a> Division<'a> {
             self.n_left -= total as u64;
             add(&mut self.quotas, &self.room);
             let rest = match rounding {
-                Rounding::Paper => take_turns(&self.room_of_zeros, self.n_left),
-                _ => level(&self.held, &self.room_of_zeros, self.n_left),
+                Rounding::Paper => take_turns(self.room_of_zeros, self.n_left),
+                _ => level(&self.held, self.room_of_zeros, self.n_left),
             };
             add(&mut self.quotas, &rest);
         } else if self.n_left > 0 {
@@ -180,7 +180,7 @@ impl<'a> Division<'a> {
             seats.push(given);
         }
         let still_open: Vec<u64> = self.room.iter().zip(&seats).map(|(room, given)| room - given).collect();
-        add(&mut seats, &take_turns(&still_open, n_left));
+        add(&mut seats, &take_turns(still_open, n_left));
         seats
     }
 
@@ -245,15 +245,15 @@ impl<'a> Division<'a> {
 }
 
 /// Deals rows one at a time to the task that holds the fewest and has room, ties to the lower task.
-fn level(held: &[u64], room: &[u64], n_rows: u64) -> Vec<u64> {
-    if total(room) <= u128::from(n_rows) {
-        return room.to_vec();
+fn level(held: &[u64], room: Vec<u64>, n_rows: u64) -> Vec<u64> {
+    if total(&room) <= u128::from(n_rows) {
+        return room;
     }
     let given_at =
-        |level: u64| held.iter().zip(room).map(move |(&held, &room)| level.saturating_sub(held).min(room));
+        |level: u64| held.iter().zip(&room).map(move |(&held, &room)| level.saturating_sub(held).min(room));
     let rows_at = |level: u64| given_at(level).map(u128::from).sum::<u128>();
     // The highest level that the rows reach: at `low` they suffice, at `high` they do not.
-    let (mut low, mut high) = (0, held.iter().zip(room).map(|(held, room)| held + room).max().unwrap_or(0));
+    let (mut low, mut high) = (0, held.iter().zip(&room).map(|(held, room)| held + room).max().unwrap_or(0));
     while high - low > 1 {
         let middle = low + (high - low) / 2;
         if rows_at(middle) <= u128::from(n_rows) {
@@ -274,7 +274,7 @@ fn level(held: &[u64], room: &[u64], n_rows: u64) -> Vec<u64> {
 }
 
 /// One row a task a turn, in task order.
-fn take_turns(room: &[u64], n_rows: u64) -> Vec<u64> {
+fn take_turns(room: Vec<u64>, n_rows: u64) -> Vec<u64> {
     level(&vec![0; room.len()], room, n_rows)
 }
 

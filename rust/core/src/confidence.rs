@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// Examples a thread takes at a time.
 const BLOCK_EXAMPLES: usize = 1024;
 /// Rows whose probabilities are held at a time while tasks are averaged.
-const BLOCK_ROWS: usize = 1 << 18;
+const BLOCK_ROWS: usize = 1 << 16;
 /// How far rounding may push a logprob above 0, an entropy below 0 or a margin out of [0, 1].
 const TOLERANCE: f64 = 1e-3;
 const LOG_CONFIDENCES: &str = "natural logs of probabilities: at most 0, -inf for probability 0, NaN for \
@@ -138,7 +138,8 @@ fn check_offsets(offsets: &[i64], n_values: usize) -> Result<()> {
     if first < 0 {
         return refuse(format!("starts at {first}"));
     }
-    if let Some(place) = offsets.windows(2).position(|pair| pair[0] > pair[1]) {
+    if !offsets.is_sorted() {
+        let place = offsets.windows(2).position(|pair| pair[0] > pair[1]).unwrap_or(0);
         return refuse(format!("falls from {} to {} at {}", offsets[place], offsets[place + 1], place + 1));
     }
     if last as usize > n_values {
@@ -196,24 +197,22 @@ pub fn task_log_confidence(
     n_tasks: usize,
     mean: TaskMean,
 ) -> Result<Vec<f64>> {
-    check_rows(log_confidence, task, n_tasks)?;
-    match mean {
-        TaskMean::Arithmetic => log_of_mean(log_confidence, task, n_tasks),
-        TaskMean::Geometric => Ok(mean_of_logs(log_confidence, task, n_tasks)),
-    }
-}
-
-fn check_rows(log_confidence: &[f64], task: &[i64], n_tasks: usize) -> Result<()> {
     if log_confidence.len() != task.len() {
         let was = format!("{} task numbers for {} log-confidences", task.len(), log_confidence.len());
         return Err(Error::array("task", was, "one task number a row"));
     }
-    check_tasks(task, n_tasks)?;
-    if let Some(row) = log_confidence.iter().position(|&value| value > TOLERANCE) {
-        let was = format!("{} at row {row}", log_confidence[row]);
-        return Err(Error::array("log_confidence", was, LOG_CONFIDENCES));
+    match mean {
+        TaskMean::Arithmetic => log_of_mean(log_confidence, task, n_tasks),
+        TaskMean::Geometric => mean_of_logs(log_confidence, task, n_tasks),
     }
-    Ok(())
+}
+
+fn check_not_above_one(log_confidence: &[f64]) -> Result<()> {
+    let Some(row) = log_confidence.iter().position(|&value| value > TOLERANCE) else {
+        return Ok(());
+    };
+    let was = format!("{} at row {row}", log_confidence[row]);
+    Err(Error::array("log_confidence", was, LOG_CONFIDENCES))
 }
 
 /// Refuses the first task number outside `0..n_tasks`.
@@ -228,27 +227,34 @@ pub(crate) fn check_tasks(task: &[i64], n_tasks: usize) -> Result<()> {
 
 /// ln(Σ exp(l) / n) of each task, around the task's largest `l` so that nothing underflows.
 fn log_of_mean(log_confidence: &[f64], task: &[i64], n_tasks: usize) -> Result<Vec<f64>> {
-    let mut peaks = vec![f64::NEG_INFINITY; n_tasks];
-    let mut n_examples = vec![0_u64; n_tasks];
-    for (&value, &task) in log_confidence.iter().zip(task) {
-        let task = task as usize;
-        peaks[task] = if value > peaks[task] { value } else { peaks[task] };
-        n_examples[task] += u64::from(!value.is_nan());
+    let mut peaks = vec![(f64::NEG_INFINITY, 0_u64); n_tasks];
+    let mut highest = f64::NEG_INFINITY;
+    for (&value, &number) in log_confidence.iter().zip(task) {
+        // A negative number is a huge one when read without its sign.
+        let Some((peak, n_examples)) = peaks.get_mut(number as usize) else {
+            return check_tasks(task, n_tasks).map(|()| Vec::new());
+        };
+        *peak = if value > *peak { value } else { *peak };
+        *n_examples += u64::from(!value.is_nan());
+        highest = if value > highest { value } else { highest };
     }
-    for peak in &mut peaks {
+    if highest > TOLERANCE {
+        check_not_above_one(log_confidence)?;
+    }
+    for (peak, _) in &mut peaks {
         // Also keeps a task of only zeros (-inf) from -inf - -inf.
-        *peak = if *peak == f64::NEG_INFINITY { 0.0 } else { peak.min(0.0) };
+        *peak = if *peak > f64::NEG_INFINITY { peak.min(0.0) } else { 0.0 };
     }
     let sums = scaled_sums(log_confidence, task, &peaks)?;
-    let log_mean = |((sum, peak), n): ((f64, f64), u64)| {
+    let log_mean = |(sum, (peak, n)): (f64, (f64, u64))| {
         if n == 0 { f64::NAN } else { ((sum / n as f64).ln() + peak).min(0.0) }
     };
-    Ok(sums.into_iter().zip(peaks).zip(n_examples).map(log_mean).collect())
+    Ok(sums.into_iter().zip(peaks).map(log_mean).collect())
 }
 
 /// Σ exp(l − peak) of each task. Exponentials are taken in parallel, sums in row order: the result
 /// does not depend on the number of threads.
-fn scaled_sums(log_confidence: &[f64], task: &[i64], peaks: &[f64]) -> Result<Vec<f64>> {
+fn scaled_sums(log_confidence: &[f64], task: &[i64], peaks: &[(f64, u64)]) -> Result<Vec<f64>> {
     let mut sums = vec![0.0; peaks.len()];
     let mut scaled = vec![0.0; log_confidence.len().min(BLOCK_ROWS)];
     let workers = Workers::new(None, scaled.len().div_ceil(BLOCK_EXAMPLES))?;
@@ -257,8 +263,9 @@ fn scaled_sums(log_confidence: &[f64], task: &[i64], peaks: &[f64]) -> Result<Ve
         workers.map_chunks_mut(scaled, BLOCK_EXAMPLES, |block, scaled| {
             let first = block * BLOCK_EXAMPLES;
             for ((scaled, &value), &task) in scaled.iter_mut().zip(&values[first..]).zip(&tasks[first..]) {
-                let distance = value.min(0.0) - peaks[task as usize];
-                *scaled = if value.is_nan() { f64::NEG_INFINITY } else { distance };
+                // Without a confidence: exp(-inf) adds nothing.
+                let value = if value.is_nan() { f64::NEG_INFINITY } else { value };
+                *scaled = value.min(0.0) - peaks[task as usize].0;
             }
             exponentiate_nonpositive(scaled);
         });
@@ -269,14 +276,17 @@ fn scaled_sums(log_confidence: &[f64], task: &[i64], peaks: &[f64]) -> Result<Ve
     Ok(sums)
 }
 
-fn mean_of_logs(log_confidence: &[f64], task: &[i64], n_tasks: usize) -> Vec<f64> {
+fn mean_of_logs(log_confidence: &[f64], task: &[i64], n_tasks: usize) -> Result<Vec<f64>> {
+    check_tasks(task, n_tasks)?;
+    check_not_above_one(log_confidence)?;
     let mut totals = vec![(0.0, 0_u64); n_tasks];
     for (&value, &task) in log_confidence.iter().zip(task).filter(|(value, _)| !value.is_nan()) {
         let (total, n_examples) = &mut totals[task as usize];
         *total += value.min(0.0);
         *n_examples += 1;
     }
-    totals.into_iter().map(|(total, n)| if n == 0 { f64::NAN } else { total / n as f64 }).collect()
+    let mean = |(total, n)| if n == 0 { f64::NAN } else { total / n as f64 };
+    Ok(totals.into_iter().map(mean).collect())
 }
 
 /// Weights of tasks from their log-confidences, largest where the model is least confident:

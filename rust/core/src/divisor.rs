@@ -7,6 +7,9 @@
 //! and a partial selection among the few around it decides the rest. Priorities are compared as
 //! the floats that the seat-by-seat definition would compare, so the result is exactly its.
 
+/// Tasks that are looked at together.
+const CHUNK: usize = 8;
+
 /// How weights are given.
 pub trait Scale {
     /// A threshold that every seat of a task of positive weight reaches.
@@ -21,7 +24,12 @@ pub trait Scale {
     /// About the `2n + 1` at which the priority falls to the threshold.
     fn divisor_at(weight: f64, threshold: f64) -> f64;
 
-    /// Bound on the relative error of [`Scale::divisor_at`] against exact comparison of priorities.
+    /// [`Scale::divisor_at`] of each weight.
+    fn divisors_at(weights: &[f64; CHUNK], threshold: f64) -> [f64; CHUNK] {
+        weights.map(|weight| Self::divisor_at(weight, threshold))
+    }
+
+    /// Bound on the relative error of [`Scale::divisors_at`] against exact comparison of priorities.
     fn divisor_error(weight: f64, threshold: f64) -> f64;
 
     /// The threshold at which divisors are `factor` times those at `threshold`.
@@ -44,6 +52,11 @@ impl Scale for Linear {
 
     fn divisor_at(weight: f64, threshold: f64) -> f64 {
         weight / threshold
+    }
+
+    fn divisors_at(weights: &[f64; CHUNK], threshold: f64) -> [f64; CHUNK] {
+        let reciprocal = 1.0 / threshold;
+        weights.map(|weight| weight * reciprocal)
     }
 
     fn divisor_error(_weight: f64, threshold: f64) -> f64 {
@@ -117,118 +130,81 @@ impl Contest<'_> {
     pub fn deal<S: Scale>(&self, n_seats: u64) -> Vec<u64> {
         let bracket = Bracket::around::<S>(self, n_seats);
         let n_open = n_seats - bracket.n_above as u64;
-        let n_between = bracket.n_below - bracket.n_above;
-        let mut seats = Vec::with_capacity(self.weights.len());
         if bracket.is_tight() {
-            self.deal_tied::<S>(&bracket, n_open, &mut seats);
+            self.deal_tied::<S>(&bracket, n_open)
         } else {
-            self.deal_between::<S>(&bracket, n_open as usize, n_between as usize, &mut seats);
+            self.deal_between::<S>(&bracket, n_open as usize)
+        }
+    }
+
+    /// All seats between the thresholds have the same priority: the lower task takes its own first.
+    fn deal_tied<S: Scale>(&self, bracket: &Bracket, mut n_open: u64) -> Vec<u64> {
+        let mut seats = self.seats_reaching::<S>(bracket.above);
+        for (sure, reached) in seats.iter_mut().zip(self.seats_reaching::<S>(bracket.below)) {
+            let tied = (reached - *sure).min(n_open);
+            n_open -= tied;
+            *sure += tied;
         }
         seats
     }
 
-    /// All seats between the thresholds have the same priority: the lower task takes its own first.
-    fn deal_tied<S: Scale>(&self, bracket: &Bracket, mut n_open: u64, seats: &mut Vec<u64>) {
-        for task in 0..self.weights.len() {
-            let sure = self.seats_reaching::<S>(task, bracket.above);
-            let tied = (self.seats_reaching::<S>(task, bracket.below) - sure).min(n_open);
-            n_open -= tied;
-            seats.push(sure + tied);
-        }
-    }
-
     /// The seats between the thresholds are few: the best `n_open` of them are selected.
-    fn deal_between<S: Scale>(
-        &self,
-        bracket: &Bracket,
-        n_open: usize,
-        n_between: usize,
-        seats: &mut Vec<u64>,
-    ) {
-        let mut between = Vec::with_capacity(n_between);
-        for task in 0..self.weights.len() {
-            let sure = self.seats_reaching::<S>(task, bracket.above);
-            let reached = self.seats_reaching::<S>(task, bracket.below);
-            between.extend((sure..reached).map(|seat| {
-                let priority = S::priority(self.weights[task], self.held[task] + seat);
-                (!ordered_bits(priority), task)
-            }));
-            seats.push(sure);
-        }
+    fn deal_between<S: Scale>(&self, bracket: &Bracket, n_open: usize) -> Vec<u64> {
+        let mut seats = self.seats_reaching::<S>(bracket.above);
+        let mut between = Vec::with_capacity((bracket.n_below - bracket.n_above) as usize);
+        let mut task = 0;
+        self.for_each_chunk::<S>(bracket.below, |reached, _| {
+            for &reached in reached {
+                between.extend((seats[task]..reached).map(|seat| {
+                    let priority = S::priority(self.weights[task], self.held[task] + seat);
+                    (!ordered_bits(priority), task)
+                }));
+                task += 1;
+            }
+        });
         if n_open < between.len() {
             between.select_nth_unstable(n_open);
         }
         for &(_, task) in &between[..n_open] {
             seats[task] += 1;
         }
+        seats
     }
 
-    /// How many seats of a task have a priority of at least the threshold.
-    #[inline]
-    fn seats_reaching<S: Scale>(&self, task: usize, threshold: f64) -> u64 {
-        self.reach::<S>(task, threshold).0
+    /// How many seats of each task have a priority of at least the threshold.
+    fn seats_reaching<S: Scale>(&self, threshold: f64) -> Vec<u64> {
+        let mut seats = Vec::with_capacity(self.weights.len());
+        self.for_each_chunk::<S>(threshold, |reached, _| seats.extend_from_slice(reached));
+        seats
     }
 
-    /// … and the divisor at which it falls to the threshold.
-    #[inline]
-    fn reach<S: Scale>(&self, task: usize, threshold: f64) -> (u64, f64) {
-        let (weight, held, room) = (self.weights[task], self.held[task], self.room[task]);
-        if room == 0 {
-            return (0, 0.0);
-        }
-        let divisor = S::divisor_at(weight, threshold);
-        let last = (divisor - 1.0) * 0.5;
-        let whole = last.floor();
-        let error = divisor * S::divisor_error(weight, threshold) + 1e-12;
-        let n_seats = (whole as i64).saturating_add(1).saturating_sub_unsigned(held).max(0) as u64;
-        let n_seats = n_seats.min(room);
-        let is_sure = last - whole > error && last - whole < 1.0 - error;
-        if is_sure { (n_seats, divisor) } else { (self.search::<S>(task, threshold, n_seats), divisor) }
-    }
-
-    /// [`Self::seats_reaching`] by comparing priorities, from a guess that is nearly right.
-    fn search<S: Scale>(&self, task: usize, threshold: f64, guess: u64) -> u64 {
-        let (weight, held, room) = (self.weights[task], self.held[task], self.room[task]);
-        let reaches = |seat: u64| S::priority(weight, held + seat) >= threshold;
-        // Invariant: seats below `low` reach the threshold, seats from `high` on do not.
-        let (mut low, mut high) = (0, room);
-        let mut step = 1;
-        if guess < room && reaches(guess) {
-            low = guess + 1;
-            while high - low >= step && reaches(low + step - 1) {
-                low += step;
-                step *= 2;
-            }
-            high = high.min(low + step - 1);
-        } else {
-            high = guess;
-            while high - low >= step && !reaches(high - step) {
-                high -= step;
-                step *= 2;
-            }
-            low = low.max((high + 1).saturating_sub(step));
-        }
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if reaches(middle) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
-    }
-
-    /// Seats that reach the threshold, and how fast their number grows with the divisors: the sum of
-    /// half the divisors of the tasks that are neither empty nor full.
+    /// Their number, and how fast it grows with the divisors: the sum of half the divisors of the
+    /// tasks that are neither empty nor full.
     fn tally<S: Scale>(&self, threshold: f64) -> (u128, f64) {
-        let (mut n_seats, mut slope) = (0, 0.0);
-        for task in 0..self.weights.len() {
-            let (reached, divisor) = self.reach::<S>(task, threshold);
-            n_seats += u128::from(reached);
-            slope += if reached > 0 && reached < self.room[task] { 0.5 * divisor } else { 0.0 };
+        let (mut n_seats, mut divisors) = (0, [0.0; CHUNK]);
+        self.for_each_chunk::<S>(threshold, |reached, active| {
+            n_seats += reached.iter().map(|&seats| u128::from(seats)).sum::<u128>();
+            for (sum, divisor) in divisors.iter_mut().zip(active) {
+                *sum += divisor;
+            }
+        });
+        (n_seats, 0.5 * divisors.iter().sum::<f64>())
+    }
+
+    /// Gives the seats of each task that reach the threshold, and the divisors of those tasks that
+    /// are neither empty nor full (0 for the others), chunk by chunk.
+    fn for_each_chunk<S: Scale>(&self, threshold: f64, mut take: impl FnMut(&[u64], &[f64; CHUNK])) {
+        let (weights, rest) = self.weights.as_chunks::<CHUNK>();
+        let (held, rest_held) = self.held.as_chunks::<CHUNK>();
+        let (room, rest_room) = self.room.as_chunks::<CHUNK>();
+        for ((weights, held), room) in weights.iter().zip(held).zip(room) {
+            let (reached, active) = reach::<S>(weights, held, room, threshold);
+            take(&reached, &active);
         }
-        (n_seats, slope)
+        let padded = |rest: &[u64]| std::array::from_fn(|lane| rest.get(lane).copied().unwrap_or(0));
+        let weights = std::array::from_fn(|lane| rest.get(lane).copied().unwrap_or(1.0));
+        let (reached, active) = reach::<S>(&weights, &padded(rest_held), &padded(rest_room), threshold);
+        take(&reached[..rest.len()], &active);
     }
 
     /// The threshold if no task had a limit.
@@ -239,6 +215,77 @@ impl Contest<'_> {
         let held: f64 = competing().map(|task| self.held[task] as f64).sum();
         S::lowered(largest, 2.0 * (n_seats as f64 + held) / divisors)
     }
+}
+
+/// Seats of some tasks that reach the threshold, and the divisors of those tasks that are neither
+/// empty nor full (0 for the others).
+#[inline]
+fn reach<S: Scale>(
+    weights: &[f64; CHUNK],
+    held: &[u64; CHUNK],
+    room: &[u64; CHUNK],
+    threshold: f64,
+) -> ([u64; CHUNK], [f64; CHUNK]) {
+    // Adding it rounds to an integer that then stands in the low bits: integers below 2^51 become
+    // floats and back without a branch, so the loop vectorises.
+    const ROUNDER: f64 = (1_u64 << 52) as f64;
+    const LARGEST: f64 = (1_u64 << 50) as f64;
+    let float = |count: u64| f64::from_bits(count | ROUNDER.to_bits()) - ROUNDER;
+    let divisors = S::divisors_at(weights, threshold);
+    let (mut reached, mut active, mut n_unsure) = ([0; CHUNK], [0.0; CHUNK], 0.0);
+    for lane in 0..CHUNK {
+        let divisor = if divisors[lane] < LARGEST { divisors[lane] } else { LARGEST };
+        // The number of n >= 0 with 2n + 1 <= divisor is half the divisor rounded to the nearest.
+        let rows = (0.5 * divisor + ROUNDER) - ROUNDER;
+        let error = divisor * S::divisor_error(weights[lane], threshold) + 1e-12;
+        n_unsure += if (0.5 * divisor - rows).abs() < 0.5 - error { 0.0 } else { 1.0 };
+        let room = float(room[lane]);
+        let seats = rows - float(held[lane]);
+        let seats = if seats > 0.0 { seats } else { 0.0 };
+        let seats = if seats < room { seats } else { room };
+        reached[lane] = (seats + ROUNDER).to_bits() ^ ROUNDER.to_bits();
+        active[lane] = if seats > 0.0 && seats < room { divisor } else { 0.0 };
+    }
+    let counts = held.iter().chain(room).fold(0, |bits, count| bits | count);
+    if n_unsure > 0.0 || counts >= 1 << 50 {
+        for lane in 0..CHUNK {
+            let guess = ((0.5 * divisors[lane]) as u64).saturating_sub(held[lane]).min(room[lane]);
+            reached[lane] = search::<S>(weights[lane], held[lane], room[lane], threshold, guess);
+        }
+    }
+    (reached, active)
+}
+
+/// [`reach`] of one task by comparing priorities, from a guess that is nearly right.
+fn search<S: Scale>(weight: f64, held: u64, room: u64, threshold: f64, guess: u64) -> u64 {
+    let reaches = |seat: u64| S::priority(weight, held + seat) >= threshold;
+    // Invariant: seats below `low` reach the threshold, seats from `high` on do not.
+    let (mut low, mut high) = (0, room);
+    let mut step = 1;
+    if guess < room && reaches(guess) {
+        low = guess + 1;
+        while high - low >= step && reaches(low + step - 1) {
+            low += step;
+            step *= 2;
+        }
+        high = high.min(low + step - 1);
+    } else {
+        high = guess;
+        while high - low >= step && !reaches(high - step) {
+            high -= step;
+            step *= 2;
+        }
+        low = (high + 1).saturating_sub(step);
+    }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if reaches(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
 }
 
 /// Two thresholds: at most the seats wanted reach the upper one, at least those the lower one.

@@ -30,18 +30,21 @@ pub fn round_robin(task: &[i64], quotas: &[i64], order: TaskOrder<'_>) -> Result
     check_quotas(quotas, &groups)?;
     let quotas: Vec<usize> = quotas.iter().map(|&quota| quota as usize).collect();
     let groups = groups.in_order(&quotas, order)?;
-    let mut open: Vec<(usize, usize)> = quotas
-        .iter()
-        .enumerate()
-        .filter(|(_, quota)| **quota > 0)
-        .map(|(task, _)| (groups.starts[task], task))
-        .collect();
     let mut picked = Vec::with_capacity(quotas.iter().sum());
-    let mut turn = 0;
+    // Next place and end of each task that still gives rows; those that are done drop out as each
+    // turn is dealt, without a branch.
+    let places = groups.starts.iter().zip(&quotas);
+    let mut open: Vec<(usize, usize)> =
+        places.map(|(&start, &quota)| (start, start + quota)).filter(|(start, end)| start < end).collect();
     while !open.is_empty() {
-        picked.extend(open.iter().map(|&(start, _)| i64::from(groups.rows[start + turn])));
-        turn += 1;
-        open.retain(|&(_, task)| quotas[task] > turn);
+        let mut n_open = 0;
+        for turn in 0..open.len() {
+            let (place, end) = open[turn];
+            picked.push(i64::from(groups.rows[place]));
+            open[n_open] = (place + 1, end);
+            n_open += usize::from(place + 1 < end);
+        }
+        open.truncate(n_open);
     }
     Ok(picked)
 }
@@ -163,15 +166,22 @@ struct Groups {
 impl Groups {
     /// Counting sort, rows ascending in each task.
     fn of(task: &[i64], n_tasks: usize) -> Result<Self> {
-        check_tasks(task, n_tasks)?;
         if task.len() > u32::MAX as usize {
             return Err(Error::array("task", format!("{} rows", task.len()), "at most 4,294,967,295 rows"));
         }
         // The count of task `t` goes to `t + 2`, so that after summing up the start of `t` stands at
         // `t + 1`; while rows are placed it moves to the end of `t`, which is where `t + 1` starts.
         let mut starts = vec![0; n_tasks + 2];
+        let (_, counts) = starts.split_at_mut(2);
         for &task in task {
-            starts[task as usize + 2] += 1;
+            // A negative number is a huge one when read without its sign.
+            match counts.get_mut(task as usize) {
+                Some(count) => *count += 1,
+                None => break,
+            }
+        }
+        if counts.iter().sum::<usize>() < task.len() {
+            check_tasks(task, n_tasks)?;
         }
         for place in 2..starts.len() {
             starts[place] += starts[place - 1];
@@ -235,9 +245,13 @@ fn check_priority(priority: &[f64], n_rows: usize) -> Result<()> {
 
 fn highest_first(rows: &mut [u32], quota: usize, priority: &[f64]) {
     // The sum with 0 turns -0 into 0, which is no lower.
-    let key = |row: &u32| (!ordered_bits(priority[*row as usize] + 0.0), *row);
-    if quota < rows.len() {
-        rows.select_nth_unstable_by_key(quota, key);
+    let key = |&row: &u32| (!ordered_bits(priority[row as usize] + 0.0), row);
+    let mut keys: Vec<(u64, u32)> = rows.iter().map(key).collect();
+    if quota < keys.len() {
+        keys.select_nth_unstable(quota);
     }
-    rows[..quota].sort_unstable_by_key(key);
+    keys[..quota].sort_unstable();
+    for (row, (_, sorted)) in rows[..quota].iter_mut().zip(keys) {
+        *row = sorted;
+    }
 }

@@ -161,7 +161,7 @@ fn sum_runs_avx2(values: &[f32], ends: &[i64], limits: Limits<f32>, out: &mut [f
             // A page ahead, where the hardware's own prefetching stops: a quarter less time for values
             // that are not in the cache.
             let ahead = chunk.as_ptr().cast::<i8>().wrapping_add(PREFETCH_BYTES);
-            #[allow(unsafe_code, reason = "the intrinsic takes a pointer")]
+            #[allow(unsafe_code, unused_unsafe, reason = "older compilers call this intrinsic unsafe")]
             // SAFETY: a prefetch is a hint that reads nothing into the program; any address is allowed.
             unsafe {
                 _mm_prefetch::<_MM_HINT_T0>(ahead);

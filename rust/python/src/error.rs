@@ -8,11 +8,8 @@ import_exception!(tasksel_core.errors, ArrayError);
 import_exception!(tasksel_core.errors, BudgetError);
 import_exception!(tasksel_core.errors, ConfigError);
 
-/// Converts with `?` through [`CoreResult`]; the orphan rule forbids `From<Error> for PyErr` here.
+/// A core error on its way to Python; the orphan rule forbids `From<Error> for PyErr` here.
 pub struct CoreFailure(Error);
-
-/// Result of a binding that called the core.
-pub type CoreResult<T> = Result<T, CoreFailure>;
 
 impl From<Error> for CoreFailure {
     fn from(error: Error) -> Self {

@@ -1,29 +1,35 @@
 """Kernels against the best alternative that numpy and Polars offer, in CPU time on one thread.
 
-Run ``python benches/kernel_ratios.py`` for the table, with ``--json`` for one JSON object. Results
-are compared first; then the two sides run in turns, so that a change in the machine's load meets
-both, and the ratio of each pair of runs (alternative / tasksel) is collected. CPU time counts all
-threads of the process; both sides are held to one.
+``python benches/bench_kernels.py`` prints the table of ratios, with ``--json`` one JSON object;
+``make bench`` runs the same as benchmarks and ends with the table.
+
+Results are compared first; then the two sides run in turns, so that a change in the machine's load
+meets both, and the ratio of each pair of runs (alternative / tasksel) is collected. CPU time counts
+all threads of the process; both sides are held to one.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("RAYON_NUM_THREADS", "1")
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 import numpy as np
 import polars as pl
+import pytest
 
 import tasksel_core as core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 
 @dataclass
@@ -140,7 +146,7 @@ def round_robin_contests(n_rows: int = 1_000_000, n_picked: int = 300_000, n_tas
     priority = rng.random(n_rows)
 
     def picked(order):
-        """Turns are ranks inside the task; the second sort has only the rows picked."""
+        """Rank rows inside their task, then sort only those picked by turn and task."""
         by_task = task[order]
         starts = np.cumsum(sizes) - sizes
         turn = np.arange(n_rows) - starts[by_task]
@@ -172,11 +178,18 @@ def round_robin_contests(n_rows: int = 1_000_000, n_picked: int = 300_000, n_tas
     )
 
 
-def contests():
-    """All contests, one after another, so that only one's data is in memory."""
-    yield from confidence_contests()
-    yield from allocation_contests()
-    yield from round_robin_contests()
+FACTORIES = [
+    (confidence_contests, 0),
+    (confidence_contests, 1),
+    (allocation_contests, 0),
+    (round_robin_contests, 0),
+    (round_robin_contests, 1),
+]
+
+
+def contest_of(factory: Callable[[], Iterable[Contest]], number: int) -> Contest:
+    """Make one contest, so that only its data is in memory."""
+    return next(itertools.islice(factory(), number, None))
 
 
 def cpu_ms(function: Callable[[], Any], n_calls: int) -> float:
@@ -211,16 +224,25 @@ def measure(contest: Contest, n_pairs: int) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown."""
-    lines = [
+    head = [
         "| kernel | against | CPU ms | alternative ms | ratio min | median | max | goal (stretch) |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
-        lines.append(
-            "| {kernel} | {alternative} | {ours_cpu_ms:.2f} | {alternative_cpu_ms:.1f} | {ratio_min:.1f} "
-            "| {ratio_median:.1f} | {ratio_max:.1f} | {goal:g} ({stretch:g}) |".format(**row)
-        )
-    return "\n".join(lines)
+    line = (
+        "| {kernel} | {alternative} | {ours_cpu_ms:.2f} | {alternative_cpu_ms:.1f} | {ratio_min:.1f} "
+        "| {ratio_median:.1f} | {ratio_max:.1f} | {goal:g} ({stretch:g}) |"
+    )
+    return "\n".join(head + [line.format(**row) for row in rows])
+
+
+@pytest.mark.benchmark(timer=time.process_time)
+@pytest.mark.parametrize(("factory", "number"), FACTORIES)
+def bench_kernel(factory, number, benchmark, ratio_rows):
+    contest = contest_of(factory, number)
+    row = measure(contest, n_pairs=7)
+    ratio_rows.append(row)
+    benchmark.extra_info.update(row)
+    benchmark.pedantic(contest.ours, rounds=5, warmup_rounds=1)
 
 
 def main() -> None:
@@ -229,9 +251,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--pairs", type=int, default=9, help="pairs of runs a contest")
     options = parser.parse_args()
-    rows = [measure(contest, options.pairs) for contest in contests()]
+    rows = [measure(contest_of(factory, number), options.pairs) for factory, number in FACTORIES]
     if options.json:
-        rerun = "python benches/kernel_ratios.py --json"
+        rerun = "python benches/bench_kernels.py --json"
         print(json.dumps({"rerun": rerun, "pairs": options.pairs, "threads": 1, "ratios": rows}, indent=2))
     else:
         print(table(rows))
