@@ -34,8 +34,12 @@ __all__ = [
 
 MAX_TABLE_ROWS = 14
 """Tasks shown in a table; the rest is named by count and stands in allocation.csv."""
-MAX_TASK_CHARS = 34
-"""Width of the task column that leaves room for five figures in 80 columns."""
+MAX_TASK_CHARS = 60
+"""Longest task name shown where the terminal has room for it."""
+MIN_TASK_CHARS = 8
+ALLOCATION_FIGURES_CHARS = 44
+COMPARISON_FIGURES_CHARS = 54
+"""What the figures of a row need; the task's name gets the rest of the line."""
 PIPE_INTERVAL_S = 10.0
 """Seconds between two progress lines where nobody watches a bar."""
 
@@ -72,7 +76,7 @@ def print_selection(console: Console, selection: Selection, *, folder: str | Non
     what = f"{printable(pool['name'])}: {pool['rows']:,} prompts, {figures['tasks']:,} tasks"
     _print_hanging(console, "Pool    ", what)
     _print_hanging(console, "Strategy", _settings_line(settings))
-    console.print(_allocation_table(selection.allocation))
+    console.print(_allocation_table(selection.allocation, console.width))
     console.print(Text(_figures_line(figures)))
     print_notes(console, selection.notes)
     if folder is None:
@@ -100,24 +104,27 @@ def print_demo(console: Console, result: DemoResult) -> None:
     console.print(Text(f"Pool: {printable(result.pool)}, {result.rows:,} prompts"))
     print_score_summary(console, result.scores)
     console.print(Text(f"\nWhat {result.budget:,} labels buy:"))
-    console.print(comparison_table({name: chosen.allocation for name, chosen in result.selections.items()}))
+    allocations = {name: chosen.allocation for name, chosen in result.selections.items()}
+    console.print(comparison_table(allocations, width=console.width))
     for name, chosen in result.selections.items():
         console.print(Text(f"{name}: {_figures_line(chosen.manifest['figures'])}"))
     print_notes(console, _distinct(note for chosen in result.selections.values() for note in chosen.notes))
     console.print(Text(f"Files: {result.folder}/{{run,{','.join(result.selections)}}}"))
 
 
-def comparison_table(allocations: Mapping[str, pl.DataFrame]) -> Table:
+def comparison_table(allocations: Mapping[str, pl.DataFrame], *, width: int = 80) -> Table:
     """Lay the picks of several strategies side by side, one row a task, heaviest weight first.
 
     Parameters
     ----------
     allocations : mapping of strategy name to DataFrame
         `Selection.allocation` of each; the last one with weights gives order, confidence and weight.
+    width : int
+        Characters of a line.
     """
     weighted = [table for table in allocations.values() if table["weight"].null_count() == 0]
     reference = (weighted or list(allocations.values()))[-1]
-    table = _task_table()
+    table = _task_table(width, COMPARISON_FIGURES_CHARS)
     for column in ("prompts", "confidence", "weight"):
         table.add_column(column, justify="right", no_wrap=True)
     for name in allocations:
@@ -133,8 +140,8 @@ def comparison_table(allocations: Mapping[str, pl.DataFrame]) -> Table:
     return table
 
 
-def _allocation_table(allocation: pl.DataFrame) -> Table:
-    table = _task_table()
+def _allocation_table(allocation: pl.DataFrame, width: int) -> Table:
+    table = _task_table(width, ALLOCATION_FIGURES_CHARS)
     for column in ("prompts", "confidence", "weight", "picked", ""):
         table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
     for row in _shown_rows(allocation):
@@ -163,9 +170,10 @@ def _print_hanging(console: Console, mark: str, text: str, *, style: str = "bold
     console.print(Text.assemble((mark, style), " ", wrapped[len(indent) :]))
 
 
-def _task_table() -> Table:
+def _task_table(width: int, figures_chars: int) -> Table:
+    task_chars = min(max(width - figures_chars, MIN_TASK_CHARS), MAX_TASK_CHARS)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=MAX_TASK_CHARS)
+    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=task_chars)
     return table
 
 

@@ -1,0 +1,60 @@
+import io
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+import tasksel
+from tasksel import terminal
+
+
+def shown(width: int = 80, n_tasks: int = 40, **options: object) -> str:
+    rows = [(f"family/task number {task} with a long name", task % 7 + 1) for task in range(n_tasks)]
+    pool = pl.DataFrame(
+        {
+            "task": [name for name, size in rows for _ in range(size)],
+            "prompt": [f"{name} {row}" for name, size in rows for row in range(size)],
+        }
+    )
+    console = Console(file=io.StringIO(), width=width)
+    terminal.print_selection(console, tasksel.select(pool, budget=60, **options), folder="out")
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_selection_fits_the_width_and_keeps_its_figures(width: int) -> None:
+    text = shown(width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "prompts" in text
+    assert "picked" in text
+    assert "Selected 60 of" in " ".join(text.split())
+
+
+def test_a_long_table_names_what_it_leaves_out() -> None:
+    lines = shown().splitlines()
+    assert sum(line.startswith("family/") for line in lines) == terminal.MAX_TABLE_ROWS
+    assert any("26 more tasks" in line for line in lines)
+
+
+def test_a_short_table_is_whole() -> None:
+    text = shown(n_tasks=terminal.MAX_TABLE_ROWS)
+    assert "more tasks" not in text
+
+
+@given(text=st.text())
+def test_printable_text_is_one_line_without_control_characters(text: str) -> None:
+    found = terminal.printable(text, max_chars=40)
+    assert found.isprintable()
+    assert len(found) <= 40
+    assert len(found.splitlines()) <= 1
+
+
+def test_tiny_confidences_are_shown_as_powers_of_ten() -> None:
+    pool = pl.DataFrame({"task": ["a", "b"], "prompt": ["p", "q"], "log_confidence": [-1500.0, -0.5]})
+    console = Console(file=io.StringIO(), width=80)
+    chosen = tasksel.select(pool, budget=2, strategy="weighted-task-diversity")
+    terminal.print_selection(console, chosen, folder=None)
+    assert "1e-651" in console.file.getvalue()
+    assert "0.6065" in console.file.getvalue()
