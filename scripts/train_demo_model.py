@@ -2,7 +2,7 @@
 
     python scripts/train_demo_model.py --out python/tasksel/assets/demo_model
 
-A Llama of about 0.4 million parameters learns to answer the toy world's tasks, but not all of them equally:
+A Llama of about half a million parameters learns to answer the toy world's tasks, but not all equally:
 each task has one of four levels of coverage (`Coverage`), so that what the base model can do, and how sure
 it is of its answers, differs widely from task to task. That is the situation that tasksel is made for.
 About four minutes of one CPU core. The same settings give the same model on the same kind of CPU and version
