@@ -1,6 +1,6 @@
 //! Weights, availability and a budget become one integer quota per task.
 
-use crate::divisor::{Contest, Linear, Log, Scale, middle};
+use crate::divisor::{Contest, Linear, Log, Scale, middle, total};
 use crate::{Error, Result};
 
 /// How fractions of a row are settled.
@@ -73,7 +73,9 @@ fn check(tasks: Tasks<'_>, budget: i64, base: i64) -> Result<()> {
         }
     }
     check_counts("available", tasks.available, n_tasks)?;
-    check_counts("labelled", tasks.labelled.unwrap_or(tasks.available), n_tasks)?;
+    if let Some(labelled) = tasks.labelled {
+        check_counts("labelled", labelled, n_tasks)?;
+    }
     check_weights(tasks.weights, tasks.log_weights)
 }
 
@@ -83,23 +85,30 @@ fn check_counts(argument: &'static str, counts: &[i64], n_tasks: usize) -> Resul
         let was = format!("{} counts for {n_tasks} weights", counts.len());
         return Err(Error::array(argument, was, allowed));
     }
-    match counts.iter().position(|&count| count < 0) {
-        Some(task) => Err(Error::array(argument, format!("{} at task {task}", counts[task]), allowed)),
-        None => Ok(()),
+    // All signs at once, without a branch for each.
+    if counts.iter().fold(0, |signs, count| signs | count) >= 0 {
+        return Ok(());
+    }
+    let task = counts.iter().position(|&count| count < 0).unwrap_or(0);
+    Err(Error::array(argument, format!("{} at task {task}", counts[task]), allowed))
+}
+
+fn check_weights(weights: &[f64], log_weights: bool) -> Result<()> {
+    if log_weights {
+        let allowed = "finite logs of weights, -inf for a weight of 0";
+        check_each_weight(weights, allowed, |weight| weight < f64::INFINITY)
+    } else {
+        let allowed = "finite weights of at least 0";
+        check_each_weight(weights, allowed, |weight| (0.0..f64::INFINITY).contains(&weight))
     }
 }
 
-/// Refuses the first weight that is no weight.
-pub(crate) fn check_weights(weights: &[f64], log_weights: bool) -> Result<()> {
-    let (is_weight, allowed): (fn(f64) -> bool, _) = if log_weights {
-        (|weight| weight < f64::INFINITY, "finite logs of weights, -inf for a weight of 0")
-    } else {
-        (|weight| (0.0..f64::INFINITY).contains(&weight), "finite weights of at least 0")
-    };
-    match weights.iter().position(|&weight| !is_weight(weight)) {
-        Some(task) => Err(Error::array("weights", format!("{} at task {task}", weights[task]), allowed)),
-        None => Ok(()),
+fn check_each_weight(weights: &[f64], allowed: &'static str, is_weight: impl Fn(f64) -> bool) -> Result<()> {
+    if weights.iter().fold(true, |all, &weight| all & is_weight(weight)) {
+        return Ok(());
     }
+    let task = weights.iter().position(|&weight| !is_weight(weight)).unwrap_or(0);
+    Err(Error::array("weights", format!("{} at task {task}", weights[task]), allowed))
 }
 
 /// What is left to divide after the base.
@@ -109,9 +118,9 @@ struct Division<'a> {
     held: Vec<u64>,
     /// Rows dealt so far.
     quotas: Vec<u64>,
-    /// Rows that each task can still take, those of positive weight and those of weight zero apart.
+    available: &'a [i64],
+    /// Rows that each task can still take; none for a task of weight zero, whose turn comes last.
     room: Vec<u64>,
-    room_of_zeros: Vec<u64>,
     n_left: u64,
 }
 
@@ -124,18 +133,14 @@ impl<'a> Division<'a> {
             .map(|(&held, &available)| (base as u64).saturating_sub(held).min(available as u64))
             .collect();
         let quotas = level(&held, need, budget as u64);
-        let (mut room, mut room_of_zeros) = (vec![0; held.len()], vec![0; held.len()]);
-        for task in 0..held.len() {
-            held[task] += quotas[task];
-            let open = tasks.available[task] as u64 - quotas[task];
-            if S::is_zero(tasks.weights[task]) {
-                room_of_zeros[task] = open;
-            } else {
-                room[task] = open;
-            }
+        let mut room = Vec::with_capacity(held.len());
+        for (task, held) in held.iter_mut().enumerate() {
+            *held += quotas[task];
+            let is_last = S::is_zero(tasks.weights[task]);
+            room.push(if is_last { 0 } else { tasks.available[task] as u64 - quotas[task] });
         }
         let n_left = budget as u64 - quotas.iter().sum::<u64>();
-        Self { weights: tasks.weights, held, quotas, room, room_of_zeros, n_left }
+        Self { weights: tasks.weights, available: tasks.available, held, quotas, room, n_left }
     }
 
     fn divide<S: Scale>(mut self, rounding: Rounding) -> Vec<u64> {
@@ -143,16 +148,17 @@ impl<'a> Division<'a> {
         if total <= u128::from(self.n_left) {
             self.n_left -= total as u64;
             add(&mut self.quotas, &self.room);
+            let open = self.available.iter().zip(&self.quotas);
+            let room = open.map(|(&available, &quota)| available as u64 - quota).collect();
             let rest = match rounding {
-                Rounding::Paper => take_turns(self.room_of_zeros, self.n_left),
-                _ => level(&self.held, self.room_of_zeros, self.n_left),
+                Rounding::Paper => take_turns(room, self.n_left),
+                _ => level(&self.held, room, self.n_left),
             };
             add(&mut self.quotas, &rest);
         } else if self.n_left > 0 {
             let seats = match rounding {
                 Rounding::Webster => {
-                    let Self { weights, ref held, ref room, .. } = self;
-                    Contest { weights, held, room }.deal::<S>(self.n_left)
+                    Contest::new(self.weights, &self.held, &self.room).deal::<S>(self.n_left)
                 }
                 Rounding::LargestRemainder => self.largest_remainders::<S>(),
                 Rounding::Paper => self.clamped_floors::<S>(),
@@ -276,10 +282,6 @@ fn level(held: &[u64], room: Vec<u64>, n_rows: u64) -> Vec<u64> {
 /// One row a task a turn, in task order.
 fn take_turns(room: Vec<u64>, n_rows: u64) -> Vec<u64> {
     level(&vec![0; room.len()], room, n_rows)
-}
-
-fn total(counts: &[u64]) -> u128 {
-    counts.iter().map(|&count| u128::from(count)).sum()
 }
 
 fn add(counts: &mut [u64], more: &[u64]) {

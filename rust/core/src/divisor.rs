@@ -7,8 +7,10 @@
 //! and a partial selection among the few around it decides the rest. Priorities are compared as
 //! the floats that the seat-by-seat definition would compare, so the result is exactly its.
 
-/// Tasks that are looked at together.
-const CHUNK: usize = 8;
+use crate::simd::vectorized;
+
+/// Tasks that are looked at together: enough for a loop that vectorises.
+const CHUNK: usize = 64;
 
 /// How weights are given.
 pub trait Scale {
@@ -117,15 +119,30 @@ pub fn middle(below: f64, above: f64) -> f64 {
     from_ordered_bits(below + (above - below) / 2)
 }
 
+/// Sum that cannot overflow: high and low halves apart, which unlike u128 vectorises.
+pub fn total(counts: &[u64]) -> u128 {
+    let halves = |(high, low): (u64, u64), &count: &u64| (high + (count >> 32), low + (count & 0xFFFF_FFFF));
+    let (high, low) = counts.iter().fold((0, 0), halves);
+    (u128::from(high) << 32) + u128::from(low)
+}
+
 /// Tasks that compete for seats: task `t` has `held[t]` rows and can take `room[t]` more. Those of
 /// weight zero must have no room.
 pub struct Contest<'a> {
-    pub weights: &'a [f64],
-    pub held: &'a [u64],
-    pub room: &'a [u64],
+    weights: &'a [f64],
+    held: &'a [u64],
+    room: &'a [u64],
+    /// Whether some counts are too large for arithmetic on floats.
+    are_large: bool,
 }
 
-impl Contest<'_> {
+impl<'a> Contest<'a> {
+    /// Arrays of one entry a task.
+    pub fn new(weights: &'a [f64], held: &'a [u64], room: &'a [u64]) -> Self {
+        let bits = held.iter().chain(room).fold(0, |bits, count| bits | count);
+        Self { weights, held, room, are_large: bits >= 1 << 50 }
+    }
+
     /// Seats of each task when `n_seats` are dealt, fewer than there is room for.
     pub fn deal<S: Scale>(&self, n_seats: u64) -> Vec<u64> {
         let bracket = Bracket::around::<S>(self, n_seats);
@@ -183,7 +200,7 @@ impl Contest<'_> {
     fn tally<S: Scale>(&self, threshold: f64) -> (u128, f64) {
         let (mut n_seats, mut divisors) = (0, [0.0; CHUNK]);
         self.for_each_chunk::<S>(threshold, |reached, active| {
-            n_seats += reached.iter().map(|&seats| u128::from(seats)).sum::<u128>();
+            n_seats += total(reached);
             for (sum, divisor) in divisors.iter_mut().zip(active) {
                 *sum += divisor;
             }
@@ -197,34 +214,49 @@ impl Contest<'_> {
         let (weights, rest) = self.weights.as_chunks::<CHUNK>();
         let (held, rest_held) = self.held.as_chunks::<CHUNK>();
         let (room, rest_room) = self.room.as_chunks::<CHUNK>();
-        for ((weights, held), room) in weights.iter().zip(held).zip(room) {
-            let (reached, active) = reach::<S>(weights, held, room, threshold);
-            take(&reached, &active);
-        }
+        vectorized(
+            #[inline(always)]
+            || {
+                for ((weights, held), room) in weights.iter().zip(held).zip(room) {
+                    let (reached, active) = reach::<S>(weights, held, room, threshold, self.are_large);
+                    take(&reached, &active);
+                }
+            },
+        );
         let padded = |rest: &[u64]| std::array::from_fn(|lane| rest.get(lane).copied().unwrap_or(0));
         let weights = std::array::from_fn(|lane| rest.get(lane).copied().unwrap_or(1.0));
-        let (reached, active) = reach::<S>(&weights, &padded(rest_held), &padded(rest_room), threshold);
+        let (reached, active) =
+            reach::<S>(&weights, &padded(rest_held), &padded(rest_room), threshold, self.are_large);
         take(&reached[..rest.len()], &active);
     }
 
     /// The threshold if no task had a limit.
     fn unlimited_threshold<S: Scale>(&self, n_seats: u64) -> f64 {
-        let competing = || (0..self.weights.len()).filter(|&task| self.room[task] > 0);
-        let largest = competing().map(|task| self.weights[task]).fold(f64::NEG_INFINITY, f64::max);
-        let divisors: f64 = competing().map(|task| S::divisor_at(self.weights[task], largest)).sum();
-        let held: f64 = competing().map(|task| self.held[task] as f64).sum();
+        let competing = |place: usize| self.room[place] > 0;
+        let largest = (0..self.weights.len())
+            .map(|task| if competing(task) { self.weights[task] } else { f64::NEG_INFINITY })
+            .fold(f64::NEG_INFINITY, |most, weight| if weight > most { weight } else { most });
+        let (mut divisors, mut held) = ([0.0; 8], [0.0; 8]);
+        for task in 0..self.weights.len() {
+            let divisor = S::divisor_at(self.weights[task], largest);
+            divisors[task % 8] += if competing(task) { divisor } else { 0.0 };
+            held[task % 8] += if competing(task) { self.held[task] as f64 } else { 0.0 };
+        }
+        let (divisors, held) = (divisors.iter().sum::<f64>(), held.iter().sum::<f64>());
         S::lowered(largest, 2.0 * (n_seats as f64 + held) / divisors)
     }
 }
 
 /// Seats of some tasks that reach the threshold, and the divisors of those tasks that are neither
 /// empty nor full (0 for the others).
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "must be compiled into the caller, with its features")]
 fn reach<S: Scale>(
     weights: &[f64; CHUNK],
     held: &[u64; CHUNK],
     room: &[u64; CHUNK],
     threshold: f64,
+    are_large: bool,
 ) -> ([u64; CHUNK], [f64; CHUNK]) {
     // Adding it rounds to an integer that then stands in the low bits: integers below 2^51 become
     // floats and back without a branch, so the loop vectorises.
@@ -232,13 +264,14 @@ fn reach<S: Scale>(
     const LARGEST: f64 = (1_u64 << 50) as f64;
     let float = |count: u64| f64::from_bits(count | ROUNDER.to_bits()) - ROUNDER;
     let divisors = S::divisors_at(weights, threshold);
-    let (mut reached, mut active, mut n_unsure) = ([0; CHUNK], [0.0; CHUNK], 0.0);
+    let (mut reached, mut active, mut unsure) = ([0; CHUNK], [0.0; CHUNK], [0_u64; CHUNK]);
     for lane in 0..CHUNK {
         let divisor = if divisors[lane] < LARGEST { divisors[lane] } else { LARGEST };
         // The number of n >= 0 with 2n + 1 <= divisor is half the divisor rounded to the nearest.
         let rows = (0.5 * divisor + ROUNDER) - ROUNDER;
         let error = divisor * S::divisor_error(weights[lane], threshold) + 1e-12;
-        n_unsure += if (0.5 * divisor - rows).abs() < 0.5 - error { 0.0 } else { 1.0 };
+        // Written so that a NaN is unsure.
+        unsure[lane] = 1 - u64::from((0.5 * divisor - rows).abs() < 0.5 - error);
         let room = float(room[lane]);
         let seats = rows - float(held[lane]);
         let seats = if seats > 0.0 { seats } else { 0.0 };
@@ -246,9 +279,8 @@ fn reach<S: Scale>(
         reached[lane] = (seats + ROUNDER).to_bits() ^ ROUNDER.to_bits();
         active[lane] = if seats > 0.0 && seats < room { divisor } else { 0.0 };
     }
-    let counts = held.iter().chain(room).fold(0, |bits, count| bits | count);
-    if n_unsure > 0.0 || counts >= 1 << 50 {
-        for lane in 0..CHUNK {
+    if are_large || unsure.iter().fold(0, |any, lane| any | lane) > 0 {
+        for lane in (0..CHUNK).filter(|&lane| are_large || unsure[lane] > 0) {
             let guess = ((0.5 * divisors[lane]) as u64).saturating_sub(held[lane]).min(room[lane]);
             reached[lane] = search::<S>(weights[lane], held[lane], room[lane], threshold, guess);
         }
@@ -302,8 +334,8 @@ impl Bracket {
     fn around<S: Scale>(contest: &Contest<'_>, n_seats: u64) -> Self {
         let n_tasks = contest.weights.len();
         let wanted = u128::from(n_seats);
-        let total = contest.room.iter().map(|&room| u128::from(room)).sum();
-        let mut bracket = Self { above: f64::INFINITY, n_above: 0, below: S::LOWEST, n_below: total };
+        let n_below = total(contest.room);
+        let mut bracket = Self { above: f64::INFINITY, n_above: 0, below: S::LOWEST, n_below };
         // Selecting among this many seats costs less than another pass over the tasks.
         let enough = n_tasks as u128 / 4 + 64;
         // Aims beyond the seats wanted, so that the next threshold lands on the other side.

@@ -215,24 +215,33 @@ fn add_pairwise(mut lanes: [f64; N_LANES]) -> f64 {
     lanes[0]
 }
 
+/// Runs a loop compiled for AVX2 where there is AVX2. It must be inlined for that to have an effect.
+#[inline]
+pub fn vectorized<R>(run: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn with_avx2<R>(run: impl FnOnce() -> R) -> R {
+            run()
+        }
+        if is_x86_feature_detected!("avx2") {
+            #[allow(unsafe_code, reason = "a function compiled for AVX2 can only be called so")]
+            // SAFETY: AVX2 was detected on the line above; the function itself is safe Rust.
+            return unsafe { with_avx2(run) };
+        }
+    }
+    run()
+}
+
 /// Replaces each value, which must be at most 0 and not NaN, by its exponential.
 ///
 /// Within one unit in the last place; below e^-708 the result is 0. Our own so that the same input
 /// gives the same bytes whatever libm the platform has, and because it vectorises.
 pub fn exponentiate_nonpositive(values: &mut [f64]) {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        #[allow(unsafe_code, reason = "a function compiled for AVX2 can only be called so")]
-        // SAFETY: AVX2 was detected on the line above; the function itself is safe Rust.
-        return unsafe { exponentiate_nonpositive_avx2(values) };
-    }
-    exponentiate_nonpositive_inline(values);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn exponentiate_nonpositive_avx2(values: &mut [f64]) {
-    exponentiate_nonpositive_inline(values);
+    vectorized(
+        #[inline(always)]
+        || exponentiate_nonpositive_inline(values),
+    );
 }
 
 #[inline(always)]
