@@ -50,7 +50,7 @@ $(VENV)/bin/python:
 		echo "tasksel needs Python 3.10 or newer; '$(PYTHON)' says: $$($(PYTHON) --version 2>&1)." \
 			"Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@command -v cargo >/dev/null || { \
-		echo "tasksel needs Rust 1.88 or newer, and there is no cargo on the PATH: https://rustup.rs" >&2; exit 1; }
+		echo "tasksel needs Rust 1.89 or newer, and there is no cargo on the PATH: https://rustup.rs" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
 		rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; install its venv package." >&2; exit 1; }
 
