@@ -136,7 +136,7 @@ def comparison_table(allocations: Mapping[str, pl.DataFrame], *, width: int = 80
             continue
         cells = [_count(row["available"]), _confidence(row), _percent(row["weight"])]
         picks = [f"{by_task[row['task']]:,}" for by_task in picked.values()]
-        table.add_row(printable(row["task"], max_chars=MAX_TASK_CHARS), *cells, *picks)
+        table.add_row(Text(printable(row["task"], max_chars=MAX_TASK_CHARS)), *cells, *picks)
     return table
 
 
@@ -149,7 +149,7 @@ def _allocation_table(allocation: pl.DataFrame, width: int) -> Table:
             table.add_row("…", "", "", "", "", "")
             continue
         table.add_row(
-            printable(row["task"], max_chars=MAX_TASK_CHARS),
+            Text(printable(row["task"], max_chars=MAX_TASK_CHARS)),
             _count(row["available"]),
             _confidence(row),
             _percent(row["weight"]),
