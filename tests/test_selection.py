@@ -179,6 +179,13 @@ def test_a_budget_within_the_base_is_told() -> None:
     assert not any("weights cannot matter" in note for note in notes)
 
 
+def test_equal_weights_and_whole_pools_are_not_told_that_weights_cannot_matter() -> None:
+    uniform = tasksel.select(make_pool(), budget=12, strategy="task-diversity")
+    whole = tasksel.select(make_pool(), budget=59, strategy="weighted-task-diversity", base=100)
+    for selection in (uniform, whole):
+        assert not any("weights cannot matter" in note for note in selection.notes)
+
+
 def test_a_budget_over_the_pool_selects_all_and_says_so() -> None:
     selection = tasksel.select(make_pool(), budget=1000)
     assert selection.frame.height == 59

@@ -77,7 +77,7 @@ def find_concerns(
     if scores_given and "confidence" not in strategy.needs:
         findings.append(f"{strategy.name} does not use the scores; --strategy weighted-task-diversity does.")
     findings += _concentration(strategy, problem, allocation, figures)
-    findings += _base_quotas(problem)
+    findings += _base_quotas(problem, allocation)
     unscored = int((allocation["scored"] == 0).sum())
     if "confidence" in strategy.needs and unscored:
         findings.append(
@@ -106,10 +106,11 @@ def _concentration(
     ]
 
 
-def _base_quotas(problem: RankingProblem) -> list[str]:
+def _base_quotas(problem: RankingProblem, allocation: pl.DataFrame) -> list[str]:
     base = problem.options.base
     needed = int(np.minimum(base, problem.available).sum())
-    if problem.budget > needed or base == 0:
+    all_equal = allocation["weight"].n_unique() == 1
+    if problem.budget > needed or base == 0 or all_equal or problem.budget == len(problem.task):
         return []
     return [
         (

@@ -73,7 +73,9 @@ def print_notes(console: Console, notes: Sequence[str]) -> None:
 def print_selection(console: Console, selection: Selection, *, folder: str | None) -> None:
     """Print what was selected, from which tasks, and what to know about it."""
     pool, settings, figures = (selection.manifest[key] for key in ("pool", "settings", "figures"))
-    what = f"{printable(pool['name'])}: {pool['rows']:,} prompts, {figures['tasks']:,} tasks"
+    what = (
+        f"{printable(pool['name'])}: {_counted(pool['rows'], 'prompt')}, {_counted(figures['tasks'], 'task')}"
+    )
     _print_hanging(console, "Pool    ", what)
     _print_hanging(console, "Strategy", _settings_line(settings))
     console.print(_allocation_table(selection.allocation, console.width))
@@ -92,7 +94,8 @@ def print_score_summary(console: Console, summary: ScoreSummary) -> None:
     reused = f" ({figures['rows_reused']:,} from before)" if figures["rows_reused"] else ""
     console.print(
         Text(
-            f"Scored {figures['rows']:,} prompts{reused}: {figures['tokens']:,} tokens generated"
+            f"Scored {_counted(figures['rows'], 'prompt')}{reused}: "
+            f"{_counted(figures['tokens'], 'token')} generated"
             f"{_rate(figures)}. Files in {figures['folder']}"
         )
     )
@@ -101,7 +104,7 @@ def print_score_summary(console: Console, summary: ScoreSummary) -> None:
 
 def print_demo(console: Console, result: DemoResult) -> None:
     """Print what the demo scored and what each strategy picked."""
-    console.print(Text(f"Pool: {printable(result.pool)}, {result.rows:,} prompts"))
+    console.print(Text(f"Pool: {printable(result.pool)}, {_counted(result.rows, 'prompt')}"))
     print_score_summary(console, result.scores)
     console.print(Text(f"\nWhat {result.budget:,} labels buy:"))
     allocations = {name: chosen.allocation for name, chosen in result.selections.items()}
@@ -201,9 +204,9 @@ def _settings_line(settings: Mapping[str, Any]) -> str:
 
 def _figures_line(figures: Mapping[str, Any]) -> str:
     selected = (
-        f"Selected {figures['selected']:,} of {figures['pool_rows']:,} prompts "
-        f"from {figures['tasks_picked']:,} of {figures['tasks']:,} tasks; "
-        f"{figures['tasks_capped']:,} tasks are used up."
+        f"Selected {figures['selected']:,} of {_counted(figures['pool_rows'], 'prompt')} "
+        f"from {figures['tasks_picked']:,} of {_counted(figures['tasks'], 'task')}; "
+        f"{_counted(figures['tasks_capped'], 'task is', 'tasks are')} used up."
     )
     effective = f"Effective number of tasks: {figures['effective_tasks_picked']:.1f} by pick"
     if "effective_tasks_weight" in figures:
@@ -212,6 +215,10 @@ def _figures_line(figures: Mapping[str, Any]) -> str:
     if "covering_radius" in figures:
         parts.append(f"Covering radius: {figures['covering_radius']:.4g}.")
     return " ".join(parts)
+
+
+def _counted(number: int, singular: str, plural: str | None = None) -> str:
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def _count(number: int) -> str:
