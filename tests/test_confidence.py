@@ -278,6 +278,10 @@ class TestInverseConfidenceWeights:
         expected = inverse_confidence_weights(values[::2].copy())
         np.testing.assert_array_equal(inverse_confidence_weights(values[::2]), expected)
 
+    def test_the_cap_is_exact_far_from_zero(self):
+        weights = inverse_confidence_weights(np.array([-5.62949953e14 - 0.75, -5.62949953e14]), max_ratio=2.0)
+        np.testing.assert_allclose(weights, [2 / 3, 1 / 3], rtol=1e-12)
+
     @given(
         arrays(
             np.float64,

@@ -371,15 +371,14 @@ fn log_weight(log_confidence: f64, alpha: f64) -> f64 {
     }
 }
 
+/// Counts log weights from the smallest, where the cap is exact however far from 0 they are.
 fn cap(log_weights: &mut [f64], max_ratio: f64) {
     let smallest = log_weights.iter().copied().filter(|weight| weight.is_finite()).reduce(f64::min);
-    let ceiling = match smallest {
-        Some(smallest) => smallest + max_ratio.ln(),
-        // Only tasks of confidence 0: none is more than any ratio above another.
-        None => f64::INFINITY,
-    };
-    for weight in log_weights.iter_mut().filter(|weight| **weight > ceiling) {
-        *weight = ceiling;
+    // Only tasks of confidence 0: none is more than any ratio above another.
+    let Some(smallest) = smallest else { return };
+    let ceiling = max_ratio.ln();
+    for weight in log_weights.iter_mut().filter(|weight| !weight.is_nan()) {
+        *weight = (*weight - smallest).min(ceiling);
     }
 }
 
