@@ -5,10 +5,17 @@
 //! active learning: Sener and Savarese, "Active learning for convolutional neural networks: a
 //! core-set approach", ICLR 2018 (arXiv 1708.00489), algorithm 1.
 
+mod lazy;
+mod plain;
+
 use std::ops::ControlFlow;
 
+use self::lazy::LazyTraversal;
+use self::plain::PlainTraversal;
 use crate::embeddings::{self, Embeddings};
-use crate::simd::distance::{Farthest, InstructionSet};
+use crate::quantization::Quantized;
+use crate::simd::distance::Farthest;
+use crate::simd::products::ProductKernel;
 use crate::workers::Workers;
 use crate::{Error, Result};
 
@@ -69,6 +76,34 @@ pub fn k_center_greedy(
     n_threads: Option<usize>,
     proceed: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Result<Centers> {
+    traverse(embeddings, budget, initial_rows, metric, n_threads, false, proceed)
+}
+
+/// The same picks by the definition, one pass over all rows for each center: what tests and benches
+/// compare [`k_center_greedy`] with.
+///
+/// # Errors
+/// As [`k_center_greedy`].
+pub fn plain_k_center_greedy(
+    embeddings: Embeddings<'_>,
+    budget: i64,
+    initial_rows: &[i64],
+    metric: Metric,
+    n_threads: Option<usize>,
+    proceed: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Centers> {
+    traverse(embeddings, budget, initial_rows, metric, n_threads, true, proceed)
+}
+
+fn traverse(
+    embeddings: Embeddings<'_>,
+    budget: i64,
+    initial_rows: &[i64],
+    metric: Metric,
+    n_threads: Option<usize>,
+    is_plain: bool,
+    proceed: &mut Proceed<'_>,
+) -> Result<Centers> {
     let budget =
         usize::try_from(budget).map_err(|_| Error::budget("budget", budget.to_string(), "0 or more rows"))?;
     check_columns(embeddings)?;
@@ -90,8 +125,14 @@ pub fn k_center_greedy(
     };
     let scaled = scale.map(|scale| embeddings::scaled(embeddings, scale, &workers)).transpose()?;
     let embeddings = embeddings.or_copy(scaled.as_ref());
-    let traversal = Traversal::new(embeddings, scale.unwrap_or(1.0), &workers);
-    Ok(traversal.run(first_row, &initial_rows, wanted, proceed))
+    let (n_rows, scale) = (embeddings.n_rows(), scale.unwrap_or(1.0));
+    let task = Task { n_rows, first_row, initial_rows: &initial_rows, wanted, scale };
+    if is_plain {
+        return Ok(task.run(&mut PlainTraversal::new(embeddings, &workers), proceed));
+    }
+    let quantized =
+        ProductKernel::best().and_then(|kernel| Quantized::new(embeddings, &survey, scale, kernel, &workers));
+    Ok(task.run(&mut LazyTraversal::new(embeddings, quantized, &workers), proceed))
 }
 
 fn check_columns(embeddings: Embeddings<'_>) -> Result<()> {
@@ -118,62 +159,75 @@ fn checked_rows(initial_rows: &[i64], n_rows: usize) -> Result<Vec<usize>> {
     Ok(unique)
 }
 
-/// State of one farthest-first traversal.
-struct Traversal<'a> {
-    embeddings: Embeddings<'a>,
-    /// The embeddings are this times the caller's.
-    scale: f64,
-    workers: &'a Workers,
-    instruction_set: InstructionSet,
-    /// Squared distance of each row to its nearest center, or [`CENTER`].
-    nearest: Vec<f32>,
+/// Called on the calling thread now and then; a break ends the traversal.
+type Proceed<'a> = dyn FnMut() -> ControlFlow<()> + 'a;
+
+/// A farthest-first traversal that is told its centers.
+trait Traversal {
+    /// Makes a row a center.
+    fn add_center(&mut self, row: usize);
+
+    /// The row that is farthest from its nearest center, the lowest of those equally far;
+    /// [`Farthest::NONE`] once every row is a center.
+    fn farthest(&mut self, proceed: &mut Proceed<'_>) -> ControlFlow<(), Farthest>;
+
+    /// Whether a row is a center.
+    fn is_center(&self, row: usize) -> bool;
 }
 
-impl<'a> Traversal<'a> {
-    fn new(embeddings: Embeddings<'a>, scale: f64, workers: &'a Workers) -> Self {
-        let nearest = vec![f32::INFINITY; embeddings.n_rows()];
-        Self { embeddings, scale, workers, instruction_set: InstructionSet::best(), nearest }
-    }
+/// What the traversal starts from and ends with.
+struct Task<'a> {
+    n_rows: usize,
+    first_row: Option<usize>,
+    initial_rows: &'a [usize],
+    wanted: usize,
+    /// The embeddings are this times the caller's.
+    scale: f64,
+}
 
-    /// Adds all initial rows, then picks; `first_row` is the first pick if there are no initial rows.
-    fn run(
-        mut self,
-        first_row: Option<usize>,
-        initial_rows: &[usize],
-        wanted: usize,
-        proceed: &mut dyn FnMut() -> ControlFlow<()>,
-    ) -> Centers {
+impl Task<'_> {
+    fn run(&self, traversal: &mut impl Traversal, proceed: &mut Proceed<'_>) -> Centers {
         let mut centers = Centers::default();
-        let mut next_row = first_row.unwrap_or_default();
-        for &row in initial_rows {
-            next_row = self.add_center(row).row;
-            if proceed().is_break() {
-                return centers;
-            }
-        }
-        while centers.rows.len() < wanted {
-            let farthest = self.add_center(next_row);
-            centers.rows.push(next_row as i64);
-            centers.radii.push(self.radius(farthest));
-            next_row = farthest.row;
-            if proceed().is_break() {
-                break;
-            }
-        }
+        // A break leaves the picks made so far behind.
+        let _ = self.pick(traversal, &mut centers, proceed);
         centers
     }
 
-    /// One pass over all rows: new nearest distances, and the row that is then the farthest.
-    fn add_center(&mut self, row: usize) -> Farthest {
-        self.nearest[row] = CENTER;
-        let (embeddings, instruction_set) = (self.embeddings, self.instruction_set);
-        let (center, rows_per_block) = (embeddings.row(row), embeddings.rows_per_block());
-        let blocks = self.workers.map_chunks_mut(&mut self.nearest, rows_per_block, |block, nearest| {
-            let (first, rows) = embeddings.block(block, rows_per_block);
-            let farthest = instruction_set.cover(rows, center, nearest);
-            Farthest { row: first + farthest.row, ..farthest }
-        });
-        blocks.into_iter().fold(Farthest::NONE, Farthest::or_later)
+    /// Adds all initial rows, then picks. A pick stands once its radius is known, which is the
+    /// distance of the next.
+    fn pick(
+        &self,
+        traversal: &mut impl Traversal,
+        centers: &mut Centers,
+        proceed: &mut Proceed<'_>,
+    ) -> ControlFlow<()> {
+        for &row in self.initial_rows {
+            traversal.add_center(row);
+            proceed()?;
+        }
+        let mut next_row = match self.first_row {
+            Some(row) => row,
+            None => traversal.farthest(proceed)?.row,
+        };
+        while centers.rows.len() < self.wanted {
+            traversal.add_center(next_row);
+            let farthest = traversal.farthest(proceed)?;
+            centers.rows.push(next_row as i64);
+            centers.radii.push(self.radius(farthest));
+            if farthest.squared_distance <= 0.0 {
+                self.pick_the_rest(traversal, centers);
+            }
+            next_row = farthest.row;
+            proceed()?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Every row left lies on a center: they come in order.
+    fn pick_the_rest(&self, traversal: &impl Traversal, centers: &mut Centers) {
+        let left = (0..self.n_rows).filter(|&row| !traversal.is_center(row));
+        centers.rows.extend(left.take(self.wanted - centers.rows.len()).map(|row| row as i64));
+        centers.radii.resize(centers.rows.len(), 0.0);
     }
 
     /// Distance in the caller's units; 0 once every row is a center.

@@ -5,6 +5,8 @@
 use std::fmt::{Debug, Display};
 
 pub mod distance;
+pub mod products;
+pub mod rows;
 
 /// Lanes of a sum. Element `i` of a run goes to lane `i % 16`; the last `r = n % 16` elements go to
 /// the last `r` lanes; the lanes are then added pairwise, 8 + 8, 4 + 4, 2 + 2, 1 + 1.

@@ -34,6 +34,11 @@ impl Workers {
         Ok(Self { pool: Some(pool) })
     }
 
+    /// Number of threads.
+    pub fn n_threads(&self) -> usize {
+        self.pool.as_ref().map_or(1, ThreadPool::current_num_threads)
+    }
+
     /// `work(block)` for every block, in block order whatever thread did it.
     pub fn map<T: Send>(&self, n_blocks: usize, work: impl Fn(usize) -> T + Send + Sync) -> Vec<T> {
         match &self.pool {

@@ -81,6 +81,20 @@ impl InstructionSet {
         Self::available().pop().unwrap_or(Self(Path::Portable))
     }
 
+    /// Squared distance of two rows, with the bits that [`Self::cover`] gives.
+    #[must_use]
+    pub fn squared_distance(self, x: &[f32], y: &[f32]) -> f32 {
+        match self.0 {
+            Path::Portable => squared_distance(x, y),
+            // SAFETY: `available` is the only maker of this value and has seen AVX2 on this machine.
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2 => unsafe { squared_distance_avx2::<false>(x, y) },
+            // SAFETY: as above, with AVX-512F.
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512 => unsafe { squared_distance_avx512::<false>(x, y) },
+        }
+    }
+
     /// Lowers `nearest` (squared distance of each of `rows` to its nearest center) by one more
     /// center, and returns the row that is now the farthest, the lowest of those equally far.
     ///
@@ -137,20 +151,22 @@ fn squared_distance(x: &[f32], y: &[f32]) -> f32 {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn cover_avx512(rows: Embeddings<'_>, center: &[f32], nearest: &mut [f32]) -> Farthest {
-    cover(rows, center, nearest, |x, y| squared_distance_avx512(x, y))
+    cover(rows, center, nearest, |x, y| squared_distance_avx512::<true>(x, y))
 }
 
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn squared_distance_avx512(x: &[f32], y: &[f32]) -> f32 {
+fn squared_distance_avx512<const IN_ORDER: bool>(x: &[f32], y: &[f32]) -> f32 {
     const WIDTH: usize = 16;
     let mut sums = [_mm512_setzero_ps(); LANES / WIDTH];
     let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     for (x, y) in x.iter().zip(y) {
         for (group, sum) in sums.iter_mut().enumerate() {
             let first = group * WIDTH;
-            prefetch(x.as_ptr().wrapping_add(first + PREFETCH_AHEAD));
+            if IN_ORDER {
+                prefetch(x.as_ptr().wrapping_add(first + PREFETCH_AHEAD));
+            }
             // SAFETY: `first + WIDTH <= LANES`, the length of both arrays.
             let (x, y) =
                 unsafe { (_mm512_loadu_ps(x.as_ptr().add(first)), _mm512_loadu_ps(y.as_ptr().add(first))) };
@@ -182,20 +198,22 @@ fn squared_distance_avx512(x: &[f32], y: &[f32]) -> f32 {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn cover_avx2(rows: Embeddings<'_>, center: &[f32], nearest: &mut [f32]) -> Farthest {
-    cover(rows, center, nearest, |x, y| squared_distance_avx2(x, y))
+    cover(rows, center, nearest, |x, y| squared_distance_avx2::<true>(x, y))
 }
 
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx2")]
-fn squared_distance_avx2(x: &[f32], y: &[f32]) -> f32 {
+fn squared_distance_avx2<const IN_ORDER: bool>(x: &[f32], y: &[f32]) -> f32 {
     const WIDTH: usize = 8;
     let mut sums = [_mm256_setzero_ps(); LANES / WIDTH];
     let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     for (x, y) in x.iter().zip(y) {
         for (group, sum) in sums.iter_mut().enumerate() {
             let first = group * WIDTH;
-            prefetch(x.as_ptr().wrapping_add(first + PREFETCH_AHEAD));
+            if IN_ORDER {
+                prefetch(x.as_ptr().wrapping_add(first + PREFETCH_AHEAD));
+            }
             // SAFETY: `first + WIDTH <= LANES`, the length of both arrays.
             let (x, y) =
                 unsafe { (_mm256_loadu_ps(x.as_ptr().add(first)), _mm256_loadu_ps(y.as_ptr().add(first))) };
