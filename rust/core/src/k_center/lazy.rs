@@ -12,12 +12,12 @@
 //! ([`Quantized`]).
 
 use std::cmp::Ordering;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use super::{CENTER, Proceed, Traversal};
 use crate::embeddings::Embeddings;
 use crate::quantization::Quantized;
-use crate::simd::distance::{Farthest, InstructionSet};
+use crate::simd::distance::{Farthest, InstructionSet, prefetch_row};
 use crate::simd::products::{BLOCK, Line, Products, TILE};
 use crate::workers::Workers;
 
@@ -30,8 +30,10 @@ const VALUES_PER_SLICE: usize = 1 << 30;
 /// second-level cache.
 const MAX_GROUP_ROWS: usize = 512;
 const GROUPS_PER_THREAD: usize = 4;
-/// Blocks of centers that a tile is shown while its codes are in the first-level cache.
-const BLOCKS_AT_ONCE: usize = 4;
+/// Blocks of centers whose sums with a tile are kept (32 KiB) while the nearest is looked for.
+const BLOCKS_PER_WINDOW: usize = 8;
+/// Rows of a level whose values are asked for ahead of their use.
+const PREFETCH_ROWS: usize = 4;
 
 /// State of one traversal.
 pub struct LazyTraversal<'a> {
@@ -143,6 +145,10 @@ impl<'a> LazyTraversal<'a> {
         self.distance.squared_distance(self.embeddings.row(row), self.embeddings.row(self.centers[center]))
     }
 
+    fn prefetch(&self, row: usize) {
+        prefetch_row(self.embeddings.row(row));
+    }
+
     /// Bounds from the first center alone: every row needs it, so this is one plain pass.
     fn cover_all(&mut self, row: usize) {
         let (embeddings, distance) = (self.embeddings, self.distance);
@@ -165,13 +171,17 @@ impl<'a> LazyTraversal<'a> {
             quantized.sums(&level.staged, &quantized.coded_center(center_row), &mut sums);
         }
         let (newest, n_centers) = (self.centers.len() - 1, self.centers.len() as u32);
-        for slot in (0..level.rows.len()).rev() {
+        let is_under = |slot: usize| sums.get(slot).is_some_and(|&sum| sum <= level.bars[slot]);
+        let slots = (0..level.rows.len()).rev();
+        let nearer: Vec<usize> =
+            slots.filter(|&slot| level.rows[slot] == center_row || !is_under(slot)).collect();
+        for (number, &slot) in nearer.iter().enumerate() {
+            if let Some(&ahead) = nearer.get(number + PREFETCH_ROWS) {
+                self.prefetch(level.rows[ahead]);
+            }
             let row = level.rows[slot];
             if row == center_row {
                 level.remove(slot);
-                continue;
-            }
-            if sums.get(slot).is_some_and(|&sum| sum <= level.bars[slot]) {
                 continue;
             }
             let squared_distance = self.exact(row, newest);
@@ -356,29 +366,37 @@ struct Group<'t, 'a> {
     bars: Vec<i32>,
     /// The codes of the rows, in whole tiles.
     staged: Vec<Line>,
+    /// Sums of a tile with the blocks of a window.
+    products: Vec<Products>,
     done: Vec<Caught>,
+}
+
+/// The center of a window that is nearest to a row by its codes.
+#[derive(Clone, Copy)]
+struct Nearest {
+    center: usize,
 }
 
 impl<'t, 'a> Group<'t, 'a> {
     fn new(traversal: &'t LazyTraversal<'a>, quantized: &'t Quantized, floor: f32) -> Self {
         let (n_lines, rows, bars) = (quantized.n_lines(), Vec::new(), Vec::new());
-        Self { traversal, quantized, floor, n_lines, rows, bars, staged: Vec::new(), done: Vec::new() }
+        let (staged, done, products) = (Vec::new(), Vec::new(), vec![Products::UNSET; BLOCKS_PER_WINDOW]);
+        Self { traversal, quantized, floor, n_lines, rows, bars, staged, products, done }
     }
 
     /// `rows` in order of the centers that they have seen.
     fn catch_up(mut self, rows: &[(u32, usize)]) -> Vec<Caught> {
         let mut waiting = rows.iter().peekable();
-        let blocks = self.quantized.blocks();
+        let n_blocks = self.quantized.blocks().len();
         let first = rows.first().map_or(0, |&(seen, _)| seen as usize / BLOCK);
-        for number in (first..blocks.len()).step_by(BLOCKS_AT_ONCE) {
-            let end = blocks.len().min(number + BLOCKS_AT_ONCE);
-            while let Some(&(seen, row)) = waiting.next_if(|&&(seen, _)| (seen as usize) < end * BLOCK) {
+        for number in (first..n_blocks).step_by(BLOCKS_PER_WINDOW) {
+            let window = number..n_blocks.min(number + BLOCKS_PER_WINDOW);
+            while let Some(&(seen, row)) = waiting.next_if(|&&(seen, _)| (seen as usize) < window.end * BLOCK)
+            {
                 self.join(row, seen);
             }
             for tile in (0..self.rows.len()).step_by(TILE) {
-                for number in number..end {
-                    self.multiply(tile, number);
-                }
+                self.show(tile, window.clone());
             }
             for slot in (0..self.rows.len()).rev() {
                 if self.rows[slot].1 < self.floor {
@@ -404,50 +422,92 @@ impl<'t, 'a> Group<'t, 'a> {
         self.rows.push((row, upper, seen));
     }
 
-    /// Shows one block of centers to the tile that begins at row number `tile`.
-    fn multiply(&mut self, tile: usize, number: usize) {
-        let block = &self.quantized.blocks()[number];
+    /// Shows a window of blocks to the tile that begins at row number `tile`.
+    ///
+    /// First the center nearest by its codes, whose distance lowers the bound for all others: taken in
+    /// order of the centers, each that came nearer than those before it cost an exact distance.
+    fn show(&mut self, tile: usize, window: Range<usize>) {
         let n_rows = TILE.min(self.rows.len() - tile);
-        let kernel = self.quantized.kernel();
-        let mut products = Products::UNSET;
-        kernel.with_block(&self.staged[tile * self.n_lines..], n_rows, block, &mut products);
-        let above = kernel.above(&products, &self.bars[tile..tile + TILE], n_rows);
-        let (first, filled) = (number * BLOCK, u32::MAX >> (BLOCK - block.n_centers()));
-        for slot in 0..n_rows {
-            if self.rows[tile + slot].1 < self.floor {
-                continue;
+        let (blocks, kernel) = (&self.quantized.blocks()[window.clone()], self.quantized.kernel());
+        for (block, products) in blocks.iter().zip(&mut self.products) {
+            kernel.with_block(&self.staged[tile * self.n_lines..], n_rows, block, products);
+        }
+        let nearest = self.nearest_by_codes(tile, n_rows, &window);
+        for (slot, nearest) in nearest.iter().enumerate().take(n_rows) {
+            if let Some(nearest) = nearest {
+                self.take_exact(tile + slot, nearest.center);
+                if self.rows[tile + slot].1 < self.floor {
+                    // It leaves without having seen the rest of the window.
+                    self.bars[tile + slot] = i32::MAX;
+                }
             }
-            let n_seen = (self.rows[tile + slot].2 as usize).saturating_sub(first).min(BLOCK);
-            let unseen = u32::MAX.checked_shl(n_seen as u32).unwrap_or(0);
-            let above = above[slot] & filled & unseen;
-            if above != 0 {
-                self.take_exact(tile + slot, first, above, &products.0[slot]);
+        }
+        for (number, block) in window.clone().enumerate() {
+            let above = kernel.above(&self.products[number], &self.bars[tile..tile + TILE], n_rows);
+            for slot in 0..n_rows {
+                let mut above = above[slot] & self.unseen(tile + slot, block);
+                while above != 0 {
+                    let lane = above.trailing_zeros() as usize;
+                    above &= above - 1;
+                    let center = block * BLOCK + lane;
+                    let is_taken = nearest[slot].is_some_and(|nearest| nearest.center == center);
+                    if !is_taken && self.products[number].0[slot][lane] > self.bars[tile + slot] {
+                        self.take_exact(tile + slot, center);
+                    }
+                }
             }
-            let seen = &mut self.rows[tile + slot].2;
-            *seen = (*seen).max((first + block.n_centers()) as u32);
+        }
+        let n_shown = (window.end * BLOCK).min(self.traversal.centers.len()) as u32;
+        for slot in tile..tile + n_rows {
+            if self.bars[slot] < i32::MAX || self.rows[slot].1 >= self.floor {
+                self.rows[slot].2 = self.rows[slot].2.max(n_shown);
+            }
         }
     }
 
-    /// Exact distances of one row to those centers of a block that may be nearer, the nearest by
-    /// their codes first: most others then need none.
-    fn take_exact(&mut self, slot: usize, first: usize, mut above: u32, sums: &[i32; BLOCK]) {
-        let row = self.rows[slot].0;
-        while above != 0 {
-            let mut best = above.trailing_zeros() as usize;
-            for center in best + 1..BLOCK {
-                if above >> center & 1 == 1 && sums[center] > sums[best] {
-                    best = center;
+    /// For each row of the tile the center of the window with the largest sum, if it is over the bar.
+    fn nearest_by_codes(&self, tile: usize, n_rows: usize, window: &Range<usize>) -> [Option<Nearest>; TILE] {
+        let mut nearest = [None; TILE];
+        let mut bars = [i32::MAX; TILE];
+        bars.copy_from_slice(&self.bars[tile..tile + TILE]);
+        for (number, block) in window.clone().enumerate() {
+            let products = &self.products[number];
+            let above = self.quantized.kernel().above(products, &bars, n_rows);
+            for slot in 0..n_rows {
+                let mut above = above[slot] & self.unseen(tile + slot, block);
+                while above != 0 {
+                    let lane = above.trailing_zeros() as usize;
+                    above &= above - 1;
+                    let sum = products.0[slot][lane];
+                    if sum > bars[slot] {
+                        (bars[slot], nearest[slot]) = (sum, Some(Nearest { center: block * BLOCK + lane }));
+                    }
                 }
             }
-            above &= !(1 << best);
-            let squared_distance = self.traversal.exact(row, first + best);
-            if squared_distance >= self.rows[slot].1 {
-                continue;
+        }
+        for (slot, nearest) in nearest.iter().enumerate() {
+            if let Some(nearest) = nearest {
+                self.traversal.prefetch(self.rows[tile + slot].0);
+                self.traversal.prefetch(self.traversal.centers[nearest.center]);
             }
+        }
+        nearest
+    }
+
+    /// The centers of a block that a row has not seen, one bit each.
+    fn unseen(&self, slot: usize, block: usize) -> u32 {
+        let n_centers = self.quantized.blocks()[block].n_centers();
+        let n_seen = (self.rows[slot].2 as usize).saturating_sub(block * BLOCK).min(BLOCK);
+        u32::MAX >> (BLOCK - n_centers) & u32::MAX.checked_shl(n_seen as u32).unwrap_or(0)
+    }
+
+    /// Lowers the bound of a row, and with it the bar, to its exact distance to one center.
+    fn take_exact(&mut self, slot: usize, center: usize) {
+        let (row, upper, _) = self.rows[slot];
+        let squared_distance = self.traversal.exact(row, center);
+        if squared_distance < upper {
             self.rows[slot].1 = squared_distance;
             self.bars[slot] = self.quantized.bar(row, squared_distance);
-            let still = (0..BLOCK).filter(|&center| sums[center] > self.bars[slot]);
-            above &= still.fold(0, |mask, center| mask | 1 << center);
         }
     }
 

@@ -113,6 +113,17 @@ impl InstructionSet {
     }
 }
 
+/// Asks for the values of a row that is used soon: rows in no order come at the latency of memory.
+pub fn prefetch_row(row: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in row.chunks(16) {
+        // SAFETY: every x86-64 processor has SSE, and the hint reads nothing.
+        unsafe { prefetch(line.as_ptr()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = row;
+}
+
 /// Inlined into a function for each instruction set, so that `squared_distance` can be too.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "a call would leave the instruction set of the caller")]
