@@ -307,8 +307,8 @@ pub fn nearest_row(embeddings: Embeddings<'_>, point: &[f64], workers: &Workers)
         let (first, embeddings) = embeddings.block(block, rows_per_block);
         let (mut best, mut least) = ((f64::INFINITY, first), f64::INFINITY);
         for (offset, row) in embeddings.rows().enumerate() {
-            // Added one by one, a row takes five times as long as in lanes, whose sum rounds apart:
-            // both are within n 2^-52 of exact, so no row over the margin can be the nearest.
+            // Added one by one, every addition waits for the one before; a sum in lanes does not, but
+            // rounds apart. Both are within n 2^-52 of exact, so no row over the margin can be the nearest.
             let about = rows::squared_distance_to_point(row, point);
             least = least.min(about);
             if about > least * NEAREST_MARGIN {

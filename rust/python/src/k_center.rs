@@ -77,7 +77,8 @@ const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
 /// largest, and then only to centers that 8-bit codes cannot prove to be farther than the nearest.
 /// The picks and radii are those of one pass over all rows for each center, to the bit. Memory besides
 /// the embeddings is a quarter of their size for the codes, as much of the centers, and about 16 n
-/// bytes; processors without AVX2 do without codes. Ctrl-C interrupts within a second.
+/// bytes; processors without AVX2 do without codes. Ctrl-C interrupts
+/// between picks, and between parts of a long catch-up.
 ///
 /// References
 /// ----------

@@ -23,8 +23,7 @@ use crate::workers::Workers;
 
 /// Bounds that are looked at to choose a level.
 const SAMPLE: usize = 4096;
-/// Values that one thread may multiply between two calls of `proceed`: a quarter of a second of
-/// exact distances.
+/// Values that one thread may multiply between two calls of `proceed`.
 const VALUES_PER_SLICE: usize = 1 << 30;
 /// Rows of a group: their codes, and those of the centers that are shown together, stay in the
 /// second-level cache.
@@ -521,7 +520,7 @@ impl<'t, 'a> Group<'t, 'a> {
 }
 
 /// More rows in a level cost more at each pick, fewer make more levels, each with a pass over all
-/// bounds.
+/// bounds. Not tuned: 400 to 2,000 rows were alike within the noise of the machine at 50,000.
 fn level_rows(n_rows: usize) -> usize {
     (n_rows / 256 + 768).min(8192)
 }
