@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
-import io
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -433,9 +431,11 @@ def _json_value(value: Any) -> str:
 
 
 def _csv_text(table: pl.DataFrame) -> str:
-    """Write with the csv module: it quotes a lone carriage return, which polars leaves bare."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(table.columns)
-    writer.writerows(table.iter_rows())
-    return buffer.getvalue()
+    """Write as RFC 4180 says: polars leaves a lone carriage return bare, Python 3.10's csv refuses NUL."""
+    lines = [table.columns, *table.iter_rows()]
+    return "".join(",".join(map(_csv_cell, line)) + "\n" for line in lines)
+
+
+def _csv_cell(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
