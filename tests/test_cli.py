@@ -114,6 +114,22 @@ def test_an_unwritable_folder_is_a_sentence_and_exit_code_1(pool: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_full_disk_is_a_sentence_and_leaves_no_half_file(pool: Path) -> None:
+    """A limit on the size of files stands for the disk: writing fails in the middle."""
+    limited = (
+        "import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)); "
+        "sys.argv[0] = 'tasksel'; runpy.run_module('tasksel', run_name='__main__')"
+    )
+    out = pool.parent / "chosen"
+    command = [sys.executable, "-c", limited, "select", str(pool), "--budget", "40", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "selected." in done.stderr
+    assert list(out.iterdir()) == []
+
+
 @pytest.mark.parametrize("verb", [[], ["select"], ["score"], ["demo"]])
 def test_help_explains_every_verb(verb: list[str]) -> None:
     done = run_tasksel(*verb, "--help")

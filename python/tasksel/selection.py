@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,8 @@ from tasksel_core import __version__
 from tasksel_core.errors import BudgetError, ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 __all__ = ["Selection", "select"]
@@ -86,10 +90,12 @@ class Selection:
             raise ConfigError(f"{out} is a file; allowed: a folder to write the selection to.")
         out.mkdir(parents=True, exist_ok=True)
         (out / MANIFEST_NAME).unlink(missing_ok=True)
-        with atomic_path(out / "selected.parquet") as path:
-            self.frame.write_parquet(path)
-        with atomic_path(out / "selected.jsonl") as path:
-            _write_jsonl(self.frame, path)
+        for name, write in (
+            ("selected.parquet", pl.DataFrame.write_parquet),
+            ("selected.jsonl", _write_jsonl),
+        ):
+            with _plain_disk_errors(out / name), atomic_path(out / name) as path:
+                write(self.frame, path)
         write_text(out / "allocation.csv", _csv_text(self.allocation))
         files = {name: file_sha256(out / name) for name in SELECTION_FILES}
         write_json(out / MANIFEST_NAME, {**self.manifest, "files": files})
@@ -405,6 +411,18 @@ def _manifest(pool: Pool, chosen: RowSelection, notes: tuple[str, ...]) -> dict[
         "notes": list(notes),
         "versions": {"tasksel": __version__, "numpy": np.__version__, "polars": pl.__version__},
     }
+
+
+@contextlib.contextmanager
+def _plain_disk_errors(path: Path) -> Iterator[None]:
+    """Raise the OSError, of a full disk for example, that polars hides behind an error of its own."""
+    try:
+        yield
+    except pl.exceptions.PolarsError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def _write_jsonl(frame: pl.DataFrame, path: Path) -> None:
