@@ -21,6 +21,7 @@ from tasksel.pool_files import scan_file
 from tasksel.pool_ids import fill_frame
 from tasksel.pool_notes import pool_notes
 from tasksel.pool_shapes import TEXT_COLUMNS, ShapePlan, plan_shape
+from tasksel.run_folder import file_sha256
 from tasksel_core.errors import ConfigError, SchemaError
 
 __all__ = ["Pool", "PoolSource", "load_pool", "read_pool", "scan_pool"]
@@ -177,7 +178,7 @@ def load_pool(source: PoolSource, *, task_column: str | None = None, id_column: 
     if isinstance(source, (pl.DataFrame, pl.LazyFrame)):
         sha256 = _frame_sha256(frame)
     else:
-        sha256 = _file_sha256(_path(source))
+        sha256 = file_sha256(_path(source))
     return Pool(frame, plan.shape, name, sha256, (*scan.notes, *plan.notes, *pool_notes(shaped, frame)))
 
 
@@ -220,14 +221,6 @@ def _refuse_overrides(task_column: str | None, id_column: str | None) -> None:
             "This pool was read already, so task_column and id_column cannot change it; "
             "pass its file, or pool.frame."
         )
-
-
-def _file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as source:
-        while block := source.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _frame_sha256(frame: pl.DataFrame) -> str:
