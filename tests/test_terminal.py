@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -8,6 +9,8 @@ from rich.console import Console
 
 import tasksel
 from tasksel import terminal
+from tasksel.demo import DEMO_STRATEGIES, DemoResult
+from tasksel.scoring import ScoreSummary
 
 
 def shown(width: int = 80, n_tasks: int = 40, **options: object) -> str:
@@ -49,6 +52,20 @@ def test_printable_text_is_one_line_without_control_characters(text: str) -> Non
     assert found.isprintable()
     assert len(found) <= 40
     assert len(found.splitlines()) <= 1
+
+
+def test_the_demo_tells_each_note_once() -> None:
+    pool = pl.DataFrame({"task": ["a", "b"], "prompt": ["same", "same"], "confidence": [0.5, 0.25]})
+    selections = {name: tasksel.select(pool, budget=1, strategy=name) for name in DEMO_STRATEGIES}
+    notes = tasksel.load_pool(pool).notes
+    summary = ScoreSummary(2, 0, 4, 0, 2, 0, 0.5, None, "demo/run/scores", notes)
+    console = Console(file=io.StringIO(), width=80)
+    terminal.print_demo(console, DemoResult("pool", 2, 1, summary, selections, Path("demo")))
+    text = console.file.getvalue()
+    assert "Scored 2 prompts: 4 tokens generated. Files in demo/run/scores" in text
+    assert notes
+    for note in notes:
+        assert " ".join(text.split()).count(note) == 1
 
 
 def test_tiny_confidences_are_shown_as_powers_of_ten() -> None:

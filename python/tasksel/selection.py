@@ -286,7 +286,7 @@ def select_rows(
     )
     ranking = chosen.rank(problem)
     allocation = allocation_table(problem, ranking, task_names, weighted=chosen.base is not None)
-    figures = _figures(problem, ranking)
+    figures = _figures(problem, ranking, allocation)
     concerns = find_concerns(
         chosen, problem, allocation, figures, budget=int(budget), scores_given=scores_given
     )
@@ -365,16 +365,15 @@ def _selected_frame(frame: pl.DataFrame, rows: NDArray[np.int64]) -> pl.DataFram
     return frame[rows].with_columns(rank)
 
 
-def _figures(problem: RankingProblem, ranking: Ranking) -> dict[str, Any]:
+def _figures(problem: RankingProblem, ranking: Ranking, allocation: pl.DataFrame) -> dict[str, Any]:
     """Return the figures of the manifest, the terminal and the findings, rounded to nothing."""
-    available = problem.available
-    picked = np.bincount(problem.task[ranking.rows], minlength=problem.n_tasks)
+    picked = allocation["picked"].to_numpy()
     figures: dict[str, Any] = {
         "selected": len(ranking.rows),
         "pool_rows": len(problem.task),
         "tasks": problem.n_tasks,
         "tasks_picked": int(np.count_nonzero(picked)),
-        "tasks_capped": int(np.count_nonzero((picked == available) & (available > 0))),
+        "tasks_capped": int(allocation["capped"].sum()),
         "effective_tasks_picked": effective_number(picked),
     }
     if ranking.log_weights is not None:

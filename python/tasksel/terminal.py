@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import textwrap
 import time
@@ -12,8 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from tasksel.run_folder import MANIFEST_NAME
+from tasksel.selection import SELECTION_FILES
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import polars as pl
 
@@ -84,34 +88,38 @@ def print_selection(console: Console, selection: Selection, *, folder: str | Non
     if folder is None:
         console.print(Text("Nothing was written; --out DIR writes the selection.", style="dim"))
     else:
-        files = "selected.parquet, selected.jsonl, allocation.csv, manifest.json"
+        files = ", ".join((*SELECTION_FILES, MANIFEST_NAME))
         console.print(Text(f"Wrote {folder}: {files}"))
 
 
 def print_score_summary(console: Console, summary: ScoreSummary) -> None:
-    """Print what was scored, how fast, and where the files are."""
+    """Print what was scored, how fast, where the files are, and what to know about it."""
+    console.print(Text(_score_line(summary)))
+    print_notes(console, summary.notes)
+
+
+def _score_line(summary: ScoreSummary) -> str:
     figures = summary.to_dict()
     reused = f" ({figures['rows_reused']:,} from before)" if figures["rows_reused"] else ""
-    console.print(
-        Text(
-            f"Scored {_counted(figures['rows'], 'prompt')}{reused}: "
-            f"{_counted(figures['tokens'], 'token')} generated"
-            f"{_rate(figures)}. Files in {figures['folder']}"
-        )
+    return (
+        f"Scored {_counted(figures['rows'], 'prompt')}{reused}: "
+        f"{_counted(figures['tokens'], 'token')} generated"
+        f"{_rate(figures)}. Files in {figures['folder']}"
     )
-    print_notes(console, summary.notes)
 
 
 def print_demo(console: Console, result: DemoResult) -> None:
     """Print what the demo scored and what each strategy picked."""
     console.print(Text(f"Pool: {printable(result.pool)}, {_counted(result.rows, 'prompt')}"))
-    print_score_summary(console, result.scores)
+    console.print(Text(_score_line(result.scores)))
     console.print(Text(f"\nWhat {result.budget:,} labels buy:"))
     allocations = {name: chosen.allocation for name, chosen in result.selections.items()}
     console.print(comparison_table(allocations, width=console.width))
     for name, chosen in result.selections.items():
         console.print(Text(f"{name}: {_figures_line(chosen.manifest['figures'])}"))
-    print_notes(console, _distinct(note for chosen in result.selections.values() for note in chosen.notes))
+    # Each stage tells what it found in the pool; a person needs to be told once.
+    found = [chosen.notes for chosen in result.selections.values()]
+    print_notes(console, list(dict.fromkeys(itertools.chain(result.scores.notes, *found))))
     console.print(Text(f"Files: {result.folder}/{{run,{','.join(result.selections)}}}"))
 
 
@@ -244,10 +252,6 @@ def _percent(share: float | None) -> str:
 def _rate(figures: Mapping[str, Any]) -> str:
     seconds = figures.get("seconds") or 0.0
     return f" in {seconds:.0f} s, {figures['tokens_per_s']:,.0f} tokens/s" if seconds >= 1 else ""
-
-
-def _distinct(notes: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(notes))
 
 
 def _lines(message: str) -> str:
