@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from contest import Alternative, Case, Goal, Growth, Limit, main
 from tasksel_core import covering_radii, k_center_greedy
-from tasksel_core._core import _k_center_greedy_by, _k_center_ways, _plain_k_center_greedy
+from tasksel_core._core import _k_center_greedy_by, _k_center_ways
 from vectors import KINDS, Embeddings, vectors
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def missing_way(way: str) -> str:
 def with_plain(task: Task) -> Rows:
     """One fused, vectorised pass over all rows for each center."""
     start = np.array([task.start])
-    return _plain_k_center_greedy(task.embeddings, task.budget, initial_rows=start, n_threads=1)[0]
+    return _k_center_greedy_by("plain", task.embeddings, task.budget, initial_rows=start, n_threads=1)[0]
 
 
 def with_loop(task: Task, distances_to: Callable[[Embeddings, int], Embeddings]) -> Rows:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tasksel_core import k_center_greedy
-from tasksel_core._core import _k_center_greedy_by, _k_center_ways, _plain_k_center_greedy
+from tasksel_core._core import _k_center_greedy_by, _k_center_ways
 from tasksel_core.errors import ArrayError, BudgetError, ConfigError
 
 # Of a radius: float32 rounding of a few hundred summed squares, and of normalised values.
@@ -192,7 +192,7 @@ def test_every_number_of_threads_picks_the_same(metric):
 def test_every_way_picks_the_same_of_real_embeddings(real_embeddings, way):
     for mine, theirs in zip(
         _k_center_greedy_by(way, real_embeddings, 300),
-        _plain_k_center_greedy(real_embeddings, 300),
+        _k_center_greedy_by("plain", real_embeddings, 300),
         strict=True,
     ):
         np.testing.assert_array_equal(mine, theirs)
@@ -427,8 +427,8 @@ def test_what_progress_raises_comes_through_every_step(partitions):
 
 
 def test_other_threads_of_python_run_meanwhile():
-    embeddings = np.random.default_rng(10).standard_normal((20_000, 64)).astype(np.float32)
-    worker = threading.Thread(target=k_center_greedy, args=(embeddings, 300), kwargs={"n_threads": 1})
+    embeddings = np.random.default_rng(10).standard_normal((50_000, 64)).astype(np.float32)
+    worker = threading.Thread(target=k_center_greedy, args=(embeddings, 3_000), kwargs={"n_threads": 1})
     worker.start()
     turns = 0
     while worker.is_alive():

@@ -24,7 +24,7 @@ from tasksel.pool_shapes import TEXT_COLUMNS, ShapePlan, plan_shape
 from tasksel.run_folder import file_sha256
 from tasksel_core.errors import ConfigError, SchemaError
 
-__all__ = ["Pool", "PoolSource", "load_pool", "read_pool", "scan_pool"]
+__all__ = ["Pool", "PoolSource", "load_pool", "read_pool", "scan_pool", "unanswered"]
 
 _FRAME_NAME: Final = "<frame>"
 _HASHED_ROWS: Final = 1 << 16
@@ -244,3 +244,16 @@ def _holds(dtype: object, kind: type[pl.DataType]) -> bool:
     if isinstance(dtype, pl.Struct):
         return any(_holds(field.dtype, kind) for field in dtype.fields)
     return dtype == kind
+
+
+def unanswered(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of a canonical frame whose response is missing or blank; all without such a column.
+
+    Examples
+    --------
+    >>> unanswered(pl.DataFrame({"prompt": ["a", "b", "c"], "response": ["yes", None, " "]}))["prompt"].to_list()
+    ['b', 'c']
+    """
+    if "response" not in frame.columns:
+        return frame
+    return frame.filter(pl.col("response").fill_null("").str.strip_chars() == "")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from tasksel.pool import load_pool
+from tasksel.pool import load_pool, unanswered
 from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, atomic_path, file_sha256, write_json, write_text
 from tasksel_core import __version__
 from tasksel_core.errors import ConfigError, SchemaError
@@ -199,7 +199,7 @@ def export(
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; allowed: a folder to write the examples to.")
     pool = load_pool(selected, task_column=task_column, id_column=id_column)
-    check_responses(pool.frame, pool.name)
+    _check_responses(pool.frame, pool.name)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST_NAME).unlink(missing_ok=True)
     chosen = EXPORT_FORMATS[format]
@@ -222,7 +222,7 @@ def export(
     return ExportSummary(folder=str(out), format=format, rows=pool.frame.height, files=files)
 
 
-def check_responses(frame: pl.DataFrame, name: str) -> None:
+def _check_responses(frame: pl.DataFrame, name: str) -> None:
     """Refuse a pool in which a response is missing or empty.
 
     Raises
@@ -235,13 +235,11 @@ def check_responses(frame: pl.DataFrame, name: str) -> None:
             f"{name} has no responses: have the prompts answered and put the answers into a column "
             f"'response'; it has {', '.join(frame.columns)}."
         )
-    missing = frame["response"].is_null() | (frame["response"].str.strip_chars() == "")
-    n_missing = int(missing.sum())
-    if n_missing:
-        first = frame["id"][int(missing.arg_max() or 0)]
+    missing = unanswered(frame)
+    if not missing.is_empty():
         raise SchemaError(
-            f"{name}: {n_missing:,} of {frame.height:,} prompts have no response, the first of them "
-            f"{first!r}. Have them answered and fill in the column 'response', or leave them out."
+            f"{name}: {missing.height:,} of {frame.height:,} prompts have no response, the first of them "
+            f"{missing['id'][0]!r}. Have them answered and fill in the column 'response', or leave them out."
         )
 
 

@@ -15,11 +15,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import polars as pl
-
 from tasksel.causal_model import find_model_folder, load_model, model_sha256, suitable_threads
 from tasksel.causal_model_folder import TRAINING_FOLDER
-from tasksel.pool import load_pool
+from tasksel.pool import load_pool, unanswered
 from tasksel.pool_ids import columns_sha256
 from tasksel.run_folder import (
     FORMAT_VERSION,
@@ -275,10 +273,10 @@ def train(
 
 def _check_responses(selection: Pool) -> None:
     frame = selection.frame
-    has_column = "response" in frame.columns
-    missing = frame.filter(pl.col("response").fill_null("").str.strip_chars() == "") if has_column else frame
+    missing = unanswered(frame)
     if missing.is_empty():
         return
+    has_column = "response" in frame.columns
     where = "the column response is empty there" if has_column else "there is no column response"
     raise AnnotationError(
         f"{selection.name}: {missing.height:,} of {_counted_rows(frame.height)} no response to learn "

@@ -124,6 +124,24 @@ impl<'a> Embeddings<'a> {
         (BLOCK_VALUES / self.n_columns().max(1)).max(1)
     }
 
+    /// Blocks of a pass over all rows: more threads than that have nothing to do.
+    #[must_use]
+    pub fn n_blocks(&self) -> usize {
+        self.n_rows().div_ceil(self.rows_per_block())
+    }
+
+    /// Refuses rows without values, in the name of `argument`.
+    ///
+    /// # Errors
+    /// [`Error::Array`].
+    pub fn check_columns(&self, argument: &'static str) -> Result<()> {
+        if self.n_columns() > 0 {
+            return Ok(());
+        }
+        let was = format!("shape ({}, 0)", self.n_rows());
+        Err(Error::array(argument, was, "at least one column"))
+    }
+
     fn rows_per_survey_block(&self) -> usize {
         self.rows_per_block().max(self.n_rows().div_ceil(MAX_SURVEY_BLOCKS))
     }
@@ -215,6 +233,13 @@ impl Survey {
         let ends = self.low.iter().zip(&self.high).zip(self.mean());
         let far = ends.map(|((&low, &high), mean)| (f64::from(high) - mean).max(mean - f64::from(low)));
         far.fold(0.0, f64::max)
+    }
+
+    /// The mean row and the largest deviation of the surveyed rows times `factor`: a grid of codes around
+    /// the one reaches over all rows by the other.
+    #[must_use]
+    pub fn center_and_reach(&self, factor: f64) -> (Vec<f64>, f64) {
+        (self.mean().into_iter().map(|mean| mean * factor).collect(), self.largest_deviation() * factor)
     }
 
     fn largest_magnitude(&self) -> f64 {

@@ -129,19 +129,6 @@ pub fn k_center_greedy(
     error::or_nothing(traverse(embeddings, request, Way::best(), proceed))
 }
 
-/// The same picks by the definition, one pass over all rows for each center: what tests and benches
-/// compare [`k_center_greedy`] with.
-///
-/// # Errors
-/// As [`k_center_greedy`].
-pub fn plain_k_center_greedy(
-    embeddings: Embeddings<'_>,
-    request: &Request<'_>,
-    proceed: &mut Proceed<'_>,
-) -> Result<Centers> {
-    error::or_nothing(traverse(embeddings, request, Way::Plain, proceed))
-}
-
 /// The names of the ways that this machine can go, the fastest first; the last is open to every machine.
 #[must_use]
 pub fn lazy_ways() -> Vec<&'static str> {
@@ -149,7 +136,8 @@ pub fn lazy_ways() -> Vec<&'static str> {
     kernels.iter().rev().map(|kernel| kernel.name()).chain([PORTABLE]).collect()
 }
 
-/// The same picks by one of [`lazy_ways`]: for benches on what slower machines have.
+/// The same picks by one of [`lazy_ways`], or by the definition ([`PLAIN`]): what tests and benches compare
+/// with, and what slower machines have.
 ///
 /// # Errors
 /// As [`k_center_greedy`], and [`Error::Choice`] for a way that this machine cannot go.
@@ -159,15 +147,19 @@ pub fn k_center_greedy_by(
     request: &Request<'_>,
     proceed: &mut Proceed<'_>,
 ) -> Result<Centers> {
-    let kernel = ProductKernel::available().into_iter().find(|kernel| kernel.name() == way);
-    let way = match kernel {
-        None if way != PORTABLE => return Err(Error::choice("way", way, "one that this machine can go")),
-        None => Way::Lazy(None, InstructionSet::portable()),
-        kernel => Way::Lazy(kernel, InstructionSet::best()),
+    let way = match way {
+        PLAIN => Way::Plain,
+        PORTABLE => Way::Lazy(None, InstructionSet::portable()),
+        _ => match ProductKernel::available().into_iter().find(|kernel| kernel.name() == way) {
+            None => return Err(Error::choice("way", way, "one that this machine can go")),
+            kernel => Way::Lazy(kernel, InstructionSet::best()),
+        },
     };
     error::or_nothing(traverse(embeddings, request, way, proceed))
 }
 
+/// The way of the definition: one pass over all rows for each center.
+pub const PLAIN: &str = "plain";
 /// The way without codes and without wide registers.
 const PORTABLE: &str = "portable";
 
@@ -191,9 +183,9 @@ fn traverse(
     proceed: &mut Proceed<'_>,
 ) -> Result<Centers> {
     let budget = request.check()?;
-    check_columns("embeddings", embeddings)?;
+    embeddings.check_columns("embeddings")?;
     let initial_rows = checked_rows(request.initial_rows, "embeddings", embeddings.n_rows())?;
-    let workers = Workers::new(request.n_threads, n_blocks(embeddings))?;
+    let workers = Workers::new(request.n_threads, embeddings.n_blocks())?;
     let keep_on: &mut KeepOn<'_> = &mut || proceed(Progress::NONE);
     let cosine = (request.metric == Metric::Cosine).then_some(embeddings);
     let normalized =
@@ -217,25 +209,9 @@ fn traverse(
     let Way::Lazy(kernel, distance) = way else {
         return Ok(task.run(&mut PlainTraversal::new(embeddings, &workers), proceed));
     };
-    let quantized = match kernel {
-        Some(kernel) => Quantized::new(embeddings, &survey, scale, kernel, &workers, keep_on)?,
-        None => None,
-    };
+    let quantized = Quantized::new(embeddings, &survey, scale, kernel, &workers, keep_on)?;
     let traversal = LazyTraversal::new(embeddings, quantized, &workers);
     Ok(task.run(&mut traversal.with_distance(distance), proceed))
-}
-
-/// Blocks of a pass over all rows: more threads than that have nothing to do.
-fn n_blocks(embeddings: Embeddings<'_>) -> usize {
-    embeddings.n_rows().div_ceil(embeddings.rows_per_block())
-}
-
-fn check_columns(argument: &'static str, embeddings: Embeddings<'_>) -> Result<()> {
-    if embeddings.n_columns() > 0 {
-        return Ok(());
-    }
-    let was = format!("shape ({}, 0)", embeddings.n_rows());
-    Err(Error::array(argument, was, "at least one column"))
 }
 
 /// Row numbers without repeats, in the order of first mention, of a matrix that is called `owner`.

@@ -125,8 +125,8 @@ fn scaled(
 }
 
 fn grid_of(survey: &Survey, scale: f64) -> Option<FineGrid> {
-    let center = survey.mean().into_iter().map(|mean| mean * scale).collect();
-    FineGrid::new(center, survey.largest_deviation() * scale, ProductKernel::best()?)
+    let (center, reach) = survey.center_and_reach(scale);
+    FineGrid::new(center, reach, ProductKernel::best()?)
 }
 
 /// The counts among the settings, checked.

@@ -15,8 +15,8 @@ use crate::embeddings::pair::Pair;
 use crate::k_center::Metric;
 use crate::simd::distance::InstructionSet;
 use crate::simd::products::{ProductKernel, TILE};
-use crate::workers::Workers;
-use crate::{Error, Result};
+use crate::workers::{KeepOn, Workers};
+use crate::{Error, Result, error};
 
 const QUERIES: &str = "queries";
 const BASE: &str = "base";
@@ -62,15 +62,24 @@ pub fn nearest_neighbours(
     metric: Metric,
     exclude_self: bool,
     n_threads: Option<usize>,
-    proceed: &mut dyn FnMut() -> ControlFlow<()>,
+    proceed: &mut KeepOn<'_>,
+) -> Result<Neighbours> {
+    error::or_nothing(find(queries, base, k, metric, exclude_self, n_threads, proceed))
+}
+
+fn find(
+    queries: Embeddings<'_>,
+    base: Embeddings<'_>,
+    k: i64,
+    metric: Metric,
+    exclude_self: bool,
+    n_threads: Option<usize>,
+    proceed: &mut KeepOn<'_>,
 ) -> Result<Neighbours> {
     let k = usize::try_from(k).map_err(|_| Error::budget("k", k.to_string(), "0 or more rows"))?;
     check_shapes(queries, base, exclude_self)?;
-    let workers = Workers::new(n_threads, queries.n_rows().div_ceil(TILE).max(base_blocks(base)))?;
-    let pair = match Pair::prepare([QUERIES, BASE, BOTH], queries, base, metric, &workers, proceed) {
-        Err(Error::Interrupted) => return Ok(Neighbours::default()),
-        pair => pair?,
-    };
+    let workers = Workers::new(n_threads, queries.n_rows().div_ceil(TILE).max(base.n_blocks()))?;
+    let pair = Pair::prepare([QUERIES, BASE, BOTH], queries, base, metric, &workers, proceed)?;
     let n_neighbours = k.min(base.n_rows().saturating_sub(usize::from(exclude_self)));
     let (queries, base) = pair.views(queries, base);
     let is_worth_codes = queries.n_rows() >= MIN_CODED_QUERIES
@@ -83,16 +92,10 @@ pub fn nearest_neighbours(
     Ok(keys.map_or_else(Neighbours::default, |keys| in_units(pair.scale, n_neighbours, keys)))
 }
 
-fn base_blocks(base: Embeddings<'_>) -> usize {
-    base.n_rows().div_ceil(base.rows_per_block())
-}
-
 fn check_shapes(queries: Embeddings<'_>, base: Embeddings<'_>, exclude_self: bool) -> Result<()> {
     let ((n_queries, n_columns), (n_rows, n_wanted)) =
         ((queries.n_rows(), queries.n_columns()), (base.n_rows(), base.n_columns()));
-    if n_wanted == 0 {
-        return Err(Error::array(BASE, format!("shape ({n_rows}, 0)"), "at least one column"));
-    }
+    base.check_columns(BASE)?;
     if n_columns != n_wanted {
         let was = format!("shape ({n_queries}, {n_columns}), and base has shape ({n_rows}, {n_wanted})");
         return Err(Error::array(QUERIES, was, "as many columns as base"));
@@ -217,7 +220,7 @@ impl Search<'_> {
     fn search_all(&self, queries: Range<usize>, keys: &mut [u64]) {
         let mut best: Vec<Best> = queries.clone().map(|_| Best::new(self.n_neighbours)).collect();
         let rows_per_block = self.base.rows_per_block();
-        for block in 0..base_blocks(self.base) {
+        for block in 0..self.base.n_blocks() {
             let (first, rows) = self.base.block(block, rows_per_block);
             for (query, best) in queries.clone().zip(&mut best) {
                 for row in (first..first + rows.n_rows()).filter(|&row| !self.is_excluded(query, row)) {

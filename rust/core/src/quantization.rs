@@ -53,7 +53,7 @@ pub struct Quantized {
 impl Quantized {
     /// Codes of all rows on a grid that reaches over the surveyed rows, times `factor`.
     ///
-    /// `Ok(None)` if a row is too long for exact sums, all rows are alike, or there is no memory: the
+    /// `Ok(None)` if there is no kernel, a row is too long for exact sums, all rows are alike, or there is no memory: the
     /// traversal then goes without.
     ///
     /// # Errors
@@ -62,13 +62,13 @@ impl Quantized {
         embeddings: Embeddings<'_>,
         survey: &Survey,
         factor: f64,
-        kernel: ProductKernel,
+        kernel: Option<ProductKernel>,
         workers: &Workers,
         keep_on: &mut KeepOn<'_>,
     ) -> Result<Option<Self>> {
         let (n_rows, n_columns) = (embeddings.n_rows(), embeddings.n_columns());
-        let mean = survey.mean().into_iter().map(|mean| mean * factor).collect();
-        let Some(grid) = Grid::new(mean, survey.largest_deviation() * factor, kernel) else {
+        let (center, reach) = survey.center_and_reach(factor);
+        let Some(grid) = kernel.and_then(|kernel| Grid::new(center, reach, kernel)) else {
             return Ok(None);
         };
         let Some(n_codes) = n_rows.checked_mul(n_columns) else { return Ok(None) };
@@ -176,7 +176,7 @@ mod tests {
             for kernel in ProductKernel::available() {
                 let keep_on = &mut || ControlFlow::Continue(());
                 let Some(mut quantized) =
-                    Quantized::new(points, &survey, 1.0, kernel, &workers, keep_on).unwrap()
+                    Quantized::new(points, &survey, 1.0, Some(kernel), &workers, keep_on).unwrap()
                 else {
                     continue;
                 };

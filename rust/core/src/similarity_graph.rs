@@ -98,7 +98,7 @@ impl SimilarityGraph {
         if n_neighbours == Some(0) {
             return Err(Error::choice("n_neighbours", "0", "a positive number, or None for the default"));
         }
-        check_columns(embeddings)?;
+        embeddings.check_columns("points")?;
         let n_rows = embeddings.n_rows();
         if n_neighbours.unwrap_or(n_rows) >= n_rows && n_rows <= MAX_DENSE_ROWS {
             let pairs = AllPairs::of(embeddings, metric, workers, keep_on).map_err(of_points);
@@ -137,14 +137,6 @@ impl SimilarityGraph {
         });
         blocks.into_iter().flatten().collect()
     }
-}
-
-fn check_columns(embeddings: Embeddings<'_>) -> Result<()> {
-    if embeddings.n_columns() > 0 {
-        return Ok(());
-    }
-    let was = format!("shape ({}, 0)", embeddings.n_rows());
-    Err(Error::array("points", was, "at least one column"))
 }
 
 /// A matrix is called `embeddings`, `queries` or `base` by those who look into it.

@@ -8,7 +8,7 @@ use tasksel_core::k_center::{self, Centers, Metric, Proceed, Progress, Request};
 
 use crate::array::{borrow_or_convert, count, embeddings_of, positive, row_contiguous, thread_count};
 use crate::error::CoreFailure;
-use crate::signals::SignalCheck;
+use crate::signals::{SignalCheck, interruptible};
 
 const INITIAL_ROWS: &str = "an int64 array of shape (m,)";
 
@@ -133,28 +133,6 @@ fn k_center_greedy<'py>(
     })
 }
 
-/// The same picks by the definition, one pass over all rows for each center. Not part of the
-/// interface: tests and benches compare ``k_center_greedy`` with it.
-#[pyfunction]
-#[pyo3(signature = (
-    embeddings, budget, *, initial_rows=None, metric="euclidean", stop_radius=None, n_threads=None
-))]
-fn _plain_k_center_greedy<'py>(
-    py: Python<'py>,
-    embeddings: &Bound<'py, PyAny>,
-    budget: &Bound<'py, PyAny>,
-    initial_rows: Option<&Bound<'py, PyAny>>,
-    metric: &str,
-    stop_radius: Option<f64>,
-    n_threads: Option<i64>,
-) -> PyResult<Picks<'py>> {
-    let array = row_contiguous("embeddings", embeddings)?;
-    let initial_rows = initial_rows.map_or_else(|| Ok(Vec::new()), row_numbers)?;
-    let request = request(budget, &initial_rows, metric, stop_radius, n_threads)?;
-    let embeddings = embeddings_of("embeddings", &array)?;
-    watched(py, None, |proceed| k_center::plain_k_center_greedy(embeddings, &request, proceed))
-}
-
 fn request<'a>(
     budget: &Bound<'_, PyAny>,
     initial_rows: &'a [i64],
@@ -168,7 +146,8 @@ fn request<'a>(
     Ok(Request { budget, initial_rows, metric, stop_radius, n_threads })
 }
 
-/// The same picks by one of ``_k_center_ways()``: benches and tests of what slower processors do.
+/// The same picks by one of ``_k_center_ways()``, or by the definition with "plain", one pass over all rows
+/// for each center. Not part of the interface: tests and benches compare ``k_center_greedy`` with it.
 #[pyfunction]
 #[pyo3(signature = (way, embeddings, budget, *, initial_rows=None, metric="euclidean", n_threads=None))]
 fn _k_center_greedy_by<'py>(
@@ -264,11 +243,8 @@ fn covering_radii<'py>(
     let (points, centers) = (embeddings_of("points", &points)?, embeddings_of("centers", &centers)?);
     let metric = Metric::from_name(metric).map_err(CoreFailure::from)?;
     let n_threads = n_threads.map(thread_count).transpose()?;
-    let mut signals = SignalCheck::new();
-    let mut keep_on = || signals.proceed();
-    let cover = || k_center::covering_radii(points, centers, metric, n_threads, &mut keep_on);
-    let radii = py.detach(cover).map_err(CoreFailure::from)?;
-    signals.raised?;
+    let radii =
+        interruptible(py, |keep_on| k_center::covering_radii(points, centers, metric, n_threads, keep_on))?;
     Ok(radii.into_pyarray(py))
 }
 
@@ -282,6 +258,5 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(k_center_greedy, module)?)?;
     module.add_function(wrap_pyfunction!(covering_radii, module)?)?;
     module.add_function(wrap_pyfunction!(_k_center_greedy_by, module)?)?;
-    module.add_function(wrap_pyfunction!(_k_center_ways, module)?)?;
-    module.add_function(wrap_pyfunction!(_plain_k_center_greedy, module)?)
+    module.add_function(wrap_pyfunction!(_k_center_ways, module)?)
 }

@@ -5,8 +5,7 @@ use pyo3::prelude::*;
 use tasksel_core::k_means::{self as kernels, Settings};
 
 use crate::array::{count, embeddings_of, matrix, row_contiguous, seed as read_seed, thread_count};
-use crate::error::CoreFailure;
-use crate::signals::SignalCheck;
+use crate::signals::interruptible;
 
 /// Centers, labels, inertia and number of iterations.
 type Clusters<'py> = (Bound<'py, PyArray2<f32>>, Bound<'py, PyArray1<i64>>, f64, i64);
@@ -126,11 +125,7 @@ fn k_means<'py>(
     let points = embeddings_of("points", &points)?;
     let centers =
         initial_centers.as_ref().map(|centers| embeddings_of("initial_centers", centers)).transpose()?;
-    let mut signals = SignalCheck::new();
-    let mut proceed = || signals.proceed();
-    let found =
-        py.detach(|| kernels::k_means(points, centers, settings, &mut proceed)).map_err(CoreFailure::from)?;
-    signals.raised?;
+    let found = interruptible(py, |keep_on| kernels::k_means(points, centers, settings, keep_on))?;
     let centers = matrix((found.centers.len() / points.n_columns(), points.n_columns()), found.centers)?;
     let labels = found.labels.into_pyarray(py);
     Ok((centers.into_pyarray(py), labels, found.inertia, found.n_iterations))

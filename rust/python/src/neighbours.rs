@@ -8,7 +8,7 @@ use tasksel_core::neighbours::{self, balls};
 
 use crate::array::{borrow, count, elements, embeddings_of, matrix, row_contiguous, thread_count};
 use crate::error::CoreFailure;
-use crate::signals::SignalCheck;
+use crate::signals::interruptible;
 
 const RADII: &str = "a float32 array of shape (n,), one number for each row of base";
 
@@ -96,12 +96,9 @@ fn nearest_neighbours<'py>(
     let base = embeddings_of("base", &base)?;
     let (k, metric) = (count("k", k)?, Metric::from_name(metric).map_err(CoreFailure::from)?);
     let n_threads = n_threads.map(thread_count).transpose()?;
-    let mut signals = SignalCheck::new();
-    let mut proceed = || signals.proceed();
-    let find =
-        || neighbours::nearest_neighbours(queries, base, k, metric, exclude_self, n_threads, &mut proceed);
-    let found = py.detach(find).map_err(CoreFailure::from)?;
-    signals.raised?;
+    let found = interruptible(py, |keep_on| {
+        neighbours::nearest_neighbours(queries, base, k, metric, exclude_self, n_threads, keep_on)
+    })?;
     let shape = (queries.n_rows(), found.n_neighbours);
     Ok((matrix(shape, found.rows)?.into_pyarray(py), matrix(shape, found.distances)?.into_pyarray(py)))
 }
@@ -176,11 +173,8 @@ fn ball_counts<'py>(
     let radii = borrow::<f32, Ix1>("radii", radii, RADII)?;
     let (radii, metric) = (elements(&radii), Metric::from_name(metric).map_err(CoreFailure::from)?);
     let n_threads = n_threads.map(thread_count).transpose()?;
-    let mut signals = SignalCheck::new();
-    let mut proceed = || signals.proceed();
-    let count = || balls::ball_counts(queries, base, &radii, metric, n_threads, &mut proceed);
-    let counts = py.detach(count).map_err(CoreFailure::from)?;
-    signals.raised?;
+    let counts =
+        interruptible(py, |keep_on| balls::ball_counts(queries, base, &radii, metric, n_threads, keep_on))?;
     Ok(counts.into_pyarray(py))
 }
 

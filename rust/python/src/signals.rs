@@ -5,8 +5,21 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
+use crate::error::CoreFailure;
+
 /// Often enough that Ctrl-C feels immediate, seldom enough that taking the GIL costs nothing.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Runs a kernel without the GIL, and Python's signal handlers meanwhile.
+pub fn interruptible<T: Send>(
+    py: Python<'_>,
+    kernel: impl FnOnce(&mut dyn FnMut() -> ControlFlow<()>) -> tasksel_core::Result<T> + Send,
+) -> PyResult<T> {
+    let mut signals = SignalCheck::new();
+    let found = py.detach(|| kernel(&mut || signals.proceed())).map_err(CoreFailure::from)?;
+    signals.raised?;
+    Ok(found)
+}
 
 /// Runs Python's signal handlers now and then while the GIL is released.
 pub struct SignalCheck {

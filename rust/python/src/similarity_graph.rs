@@ -16,7 +16,7 @@ use crate::array::{
 };
 use crate::error::CoreFailure;
 use crate::k_center::row_numbers;
-use crate::signals::SignalCheck;
+use crate::signals::interruptible;
 
 const POINTS: &str = "a float32 array of shape (n, d), or a tuple of neighbours (int64) and similarities \
                       (float32), both of shape (n, k); convert another dtype with .astype(np.float32)";
@@ -56,12 +56,7 @@ impl<'py> Arguments<'_, 'py> {
         let n_threads = self.n_threads.map(thread_count).transpose()?;
         let borrowed = Borrowed::new(self.points, self.n_neighbours)?;
         let points = borrowed.points(metric)?;
-        let mut signals = SignalCheck::new();
-        let mut proceed = || signals.proceed();
-        let picks = py
-            .detach(|| select(points, budget, &initial_rows, n_threads, &mut proceed))
-            .map_err(CoreFailure::from)?;
-        signals.raised?;
+        let picks = interruptible(py, |keep_on| select(points, budget, &initial_rows, n_threads, keep_on))?;
         Ok((picks.rows.into_pyarray(py), picks.gains.into_pyarray(py)))
     }
 }

@@ -68,8 +68,8 @@ impl Pair {
     /// A grid for the codes of both; `None` if codes cannot tell the rows apart.
     #[must_use]
     pub fn grid(&self, kernel: ProductKernel) -> Option<Grid> {
-        let center = self.survey.mean().into_iter().map(|mean| mean * self.scale).collect();
-        Grid::new(center, self.survey.largest_deviation() * self.scale, kernel)
+        let (center, reach) = self.survey.center_and_reach(self.scale);
+        Grid::new(center, reach, kernel)
     }
 }
 

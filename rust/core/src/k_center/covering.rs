@@ -1,7 +1,7 @@
 //! The covering curve of centers that are given, however they were chosen.
 
 use super::lazy::LazyTraversal;
-use super::{Metric, Traversal, check_columns, n_blocks};
+use super::{Metric, Traversal};
 use crate::embeddings::Embeddings;
 use crate::embeddings::pair::Pair;
 use crate::quantization::Quantized;
@@ -34,12 +34,12 @@ fn cover(
     n_threads: Option<usize>,
     keep_on: &mut KeepOn<'_>,
 ) -> Result<Vec<f32>> {
-    check_columns("points", points)?;
+    points.check_columns("points")?;
     if centers.n_columns() != points.n_columns() {
         let was = format!("{} columns, and points has {}", centers.n_columns(), points.n_columns());
         return Err(Error::array("centers", was, "as many columns as points"));
     }
-    let workers = Workers::new(n_threads, n_blocks(points))?;
+    let workers = Workers::new(n_threads, points.n_blocks())?;
     let names = ["centers", "points", "points and centers"];
     let pair = Pair::prepare(names, centers, points, metric, &workers, keep_on)?;
     let (centers, points) = pair.views(centers, points);
@@ -47,10 +47,8 @@ fn cover(
     if points.n_rows() == 0 || radii.is_empty() {
         return Ok(radii);
     }
-    let quantized = match ProductKernel::best() {
-        Some(kernel) => Quantized::new(points, &pair.survey, pair.scale, kernel, &workers, keep_on)?,
-        None => None,
-    };
+    let kernel = ProductKernel::best();
+    let quantized = Quantized::new(points, &pair.survey, pair.scale, kernel, &workers, keep_on)?;
     let mut traversal = LazyTraversal::with_centers_of(centers, points, quantized, &workers);
     for (center, radius) in radii.iter_mut().enumerate() {
         traversal.add_center(center);

@@ -643,9 +643,8 @@ mod tests {
                     // Small levels, so that there are many; the last are as large as in use.
                     for level_rows in [7, 60, 800] {
                         let workers = &pools[(number + level_rows) % 3];
-                        let quantized = kernel.and_then(|kernel| {
-                            Quantized::new(points, &survey, 1.0, kernel, workers, keep_on).unwrap()
-                        });
+                        let quantized =
+                            Quantized::new(points, &survey, 1.0, kernel, workers, keep_on).unwrap();
                         let distances = InstructionSet::available();
                         let mut lazy = LazyTraversal::new(points, quantized, workers)
                             .with_level_rows(level_rows)

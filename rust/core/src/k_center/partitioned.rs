@@ -7,9 +7,7 @@
 use std::cell::Cell;
 use std::ops::{ControlFlow, Range};
 
-use super::{
-    Centers, Proceed, Progress, Request, check_columns, checked_rows, covering_radii, k_center_greedy,
-};
+use super::{Centers, Proceed, Progress, Request, checked_rows, covering_radii, k_center_greedy};
 use crate::embeddings::Embeddings;
 use crate::{Error, Result, error};
 
@@ -30,7 +28,7 @@ pub fn partitioned_k_center_greedy(
         return Err(Error::choice("partitions", "0", "a positive number, or None for one"));
     }
     request.check()?;
-    check_columns("embeddings", embeddings)?;
+    embeddings.check_columns("embeddings")?;
     let initial_rows = checked_rows(request.initial_rows, "embeddings", embeddings.n_rows())?;
     let parts =
         Parts { embeddings, request, initial_rows, ranges: ranges(embeddings.n_rows(), n_partitions) };

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{BASE, BOTH, QUERIES, base_blocks, check_shapes};
+use super::{BASE, BOTH, QUERIES, check_shapes};
 use crate::embeddings::Embeddings;
 use crate::embeddings::pair::Pair;
 use crate::k_center::Metric;
@@ -54,7 +54,7 @@ fn count(
 ) -> Result<Vec<i64>> {
     check_shapes(queries, base, false)?;
     check_radii(radii, base.n_rows())?;
-    let workers = Workers::new(n_threads, queries.n_rows().div_ceil(TILE).max(base_blocks(base)))?;
+    let workers = Workers::new(n_threads, queries.n_rows().div_ceil(TILE).max(base.n_blocks()))?;
     let pair = Pair::prepare([QUERIES, BASE, BOTH], queries, base, metric, &workers, proceed)?;
     let (queries, base) = pair.views(queries, base);
     let kernel = ProductKernel::best().filter(|_| queries.n_rows() >= MIN_CODED_POINTS);
@@ -114,7 +114,7 @@ impl Balls<'_> {
 
     fn count_all(&self, queries: Range<usize>, counts: &mut [i64]) {
         let rows_per_block = self.base.rows_per_block();
-        for block in 0..base_blocks(self.base) {
+        for block in 0..self.base.n_blocks() {
             let (first, rows) = self.base.block(block, rows_per_block);
             for (query, count) in queries.clone().zip(&mut *counts) {
                 let held = (first..first + rows.n_rows()).filter(|&row| self.holds(row, query));
