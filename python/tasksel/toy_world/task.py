@@ -24,7 +24,7 @@ class ToyTask:
     name : str
         ``family/what-it-does``, unique.
     family : str
-        One of string, arithmetic, lookup, formats, sequence, classification.
+        What the inputs of related tasks have in common: ``string``, ``lists``.
     instruction : str
         The wording that the pool and the holdout use.
     other_wording : str

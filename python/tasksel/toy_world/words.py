@@ -58,3 +58,15 @@ SECRET_NAMES = split_pairs(
     "red:tam blue:lor green:sip yellow:dax black:wug white:fep brown:zol pink:mib gray:nat "
     "orange:kev purple:rud gold:pon"
 )
+
+WEEKDAYS = split_words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+COUNTRIES = {city: country for country, city in CAPITALS.items()}
+KINDS = {word: kind for kind, members in CATEGORIES.items() for word in members}
+# The radio alphabet: the first letter of a code word is the letter that it stands for.
+CODE_WORDS = {
+    word[0]: word
+    for word in split_words(
+        "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa "
+        "quebec romeo sierra tango uniform victor whiskey xray yankee zulu"
+    )
+}
