@@ -64,14 +64,14 @@ def test_the_default_pool_has_the_same_bytes_everywhere():
     # Studies rest on these rows: a change of this hash changes every published number.
     assert (
         sha256_of(make_long_answer_pool(0))
-        == "e0f6c9a830adeeec760743a9e7beea597c1e9122bb40436a14b586a803a5cb14"
+        == "e3836358d9c227da764e96af5be7701fbc20db177dba0a18e72b4d3573c6f159"
     )
 
 
 def test_the_default_holdout_has_the_same_bytes_everywhere():
     assert (
         sha256_of(make_long_answer_holdout(0))
-        == "3238650631e93c40154dd4371e5fe44616c7d94dd74b3eab98bc3dc6270446f8"
+        == "b83500d5b70dd7b8c22ce268f64e6351aad7645d9066edbe7b49c9d77d2b860c"
     )
 
 
@@ -228,8 +228,8 @@ def of_people(template: str, separator: str) -> Reference:
     countries = {city: country for country, city in words.CAPITALS.items()}
 
     def reference(task_input: str) -> str:
-        people = [record.split() for record in task_input.split(", ")]
-        return separator.join(template % {"n": n, "a": a, "c": c, "l": countries[c]} for n, a, c in people)
+        people = re.findall(r"(\w+) (\w+) (\w+)", task_input)
+        return separator.join(template % {"n": n, "k": k, "c": c, "l": countries[c]} for n, k, c in people)
 
     return reference
 
@@ -258,10 +258,10 @@ def growing_steps(task_input: str) -> str:
 
 
 LETTER = (
-    "Dear %(n)s, you are %(a)s years old and your home is %(c)s. This year we ask everyone from %(l)s to "
-    "come and see us. Please write back soon."
+    "Dear %(n)s, we know that you like %(k)s and that your home is %(c)s. This year we ask everyone from "
+    "%(l)s to come and see us. Please write back soon."
 )
-XML = "<person><name>%(n)s</name><age>%(a)s</age><city>%(c)s</city><country>%(l)s</country></person>"
+XML = "<person><name>%(n)s</name><color>%(k)s</color><city>%(c)s</city><country>%(l)s</country></person>"
 
 REFERENCES: dict[str, Reference] = {
     "lists/first-four": lambda x: re.match(r"\w+ \w+ \w+ \w+", x).group(),
@@ -297,10 +297,10 @@ REFERENCES: dict[str, Reference] = {
     "spelling/stutter": of_letters(lambda x: f"{x} {x} {x} {x} {x} {x}", ", "),
     "records/names": of_people("%(n)s", " "),
     "records/cities": of_people("%(c)s", " "),
-    "records/ages-by-name": of_people("%(n)s:%(a)s", " "),
-    "records/csv": lambda x: x.replace(", ", "\n").replace(" ", ","),
-    "records/json": of_people('{"name":"%(n)s","age":%(a)s,"city":"%(c)s"}', "\n"),
-    "records/sentences": of_people("%(n)s is %(a)s and lives in %(c)s in %(l)s.", " "),
+    "records/colors-by-name": of_people("%(n)s:%(k)s", " "),
+    "records/csv": of_people("%(n)s,%(k)s,%(c)s", "\n"),
+    "records/json": of_people('{"name":"%(n)s","color":"%(k)s","city":"%(c)s"}', "\n"),
+    "records/sentences": of_people("%(n)s likes %(k)s and lives in %(c)s in %(l)s.", " "),
     "records/xml": of_people(XML, "\n"),
     "records/letters": of_people(LETTER, "\n"),
     "series/next-three": of_series(3, "{after}", " "),

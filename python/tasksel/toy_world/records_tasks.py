@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from .task import ToyTask, draw_between, draw_distinct
-from .words import COUNTRIES, FIRST_NAMES
+from .words import COLORS, COUNTRIES, FIRST_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,18 +18,19 @@ class Person(NamedTuple):
     """One record."""
 
     name: str
-    age: int
+    color: str
     city: str
 
 
 def _draw_people(rng: np.random.Generator) -> list[Person]:
+    # No value occurs twice in an input, so that what stands beside it can be found by it.
     n = draw_between(rng, 6, 8)
-    names, cities = draw_distinct(rng, FIRST_NAMES, n), draw_distinct(rng, list(COUNTRIES), n)
-    return [Person(name, draw_between(rng, 18, 79), city) for name, city in zip(names, cities, strict=True)]
+    columns = [draw_distinct(rng, values, n) for values in (FIRST_NAMES, COLORS, tuple(COUNTRIES))]
+    return list(map(Person, *columns))
 
 
 def _csv(person: Person) -> str:
-    return ",".join(map(str, person))
+    return ",".join(person)
 
 
 def _json(person: Person) -> str:
@@ -37,7 +38,7 @@ def _json(person: Person) -> str:
 
 
 def _sentence(person: Person) -> str:
-    return f"{person.name} is {person.age} and lives in {person.city} in {COUNTRIES[person.city]}."
+    return f"{person.name} likes {person.color} and lives in {person.city} in {COUNTRIES[person.city]}."
 
 
 def _xml(person: Person) -> str:
@@ -47,8 +48,8 @@ def _xml(person: Person) -> str:
 
 def _letter(person: Person) -> str:
     return (
-        f"Dear {person.name}, you are {person.age} years old and your home is {person.city}. This year we "
-        f"ask everyone from {COUNTRIES[person.city]} to come and see us. Please write back soon."
+        f"Dear {person.name}, we know that you like {person.color} and that your home is {person.city}. This "
+        f"year we ask everyone from {COUNTRIES[person.city]} to come and see us. Please write back soon."
     )
 
 
@@ -57,7 +58,7 @@ def _task(
 ) -> ToyTask:
     def make_example(rng: np.random.Generator) -> tuple[str, str]:
         people = _draw_people(rng)
-        return ", ".join(f"{p.name} {p.age} {p.city}" for p in people), separator.join(map(answer, people))
+        return " ".join(map(" ".join, people)), separator.join(map(answer, people))
 
     return ToyTask(f"records/{what}", "records", instruction, other_wording, make_example)
 
@@ -65,7 +66,9 @@ def _task(
 RECORDS_TASKS = (
     _task("names", "Give the names.", "Who is it?", " ", lambda p: p.name),
     _task("cities", "Give the cities.", "Where is it?", " ", lambda p: p.city),
-    _task("ages-by-name", "Give names and ages.", "How old is who?", " ", lambda p: f"{p.name}:{p.age}"),
+    _task(
+        "colors-by-name", "Give names and colors.", "Who likes what?", " ", lambda p: f"{p.name}:{p.color}"
+    ),
     _task("csv", "Write the people as CSV.", "Separate the fields with commas.", "\n", _csv),
     _task("json", "Write the people as JSON.", "Serialise the people.", "\n", _json),
     _task("sentences", "Write a sentence about everyone.", "Tell it in words.", " ", _sentence),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from .task import ToyTask, draw_between
+from .task import ToyTask, draw_between, draw_one
 from .words import WEEKDAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
+
+
+STEPS = (2, 3, 5, 10)
 
 
 def _terms(start: int, step: int, n: int) -> list[int]:
@@ -45,7 +48,7 @@ def _dated(start: int, step: int, n: int) -> str:
 
 def _task(what: str, instruction: str, other_wording: str, answer: Callable[[int, int], str]) -> ToyTask:
     def make_example(rng: np.random.Generator) -> tuple[str, str]:
-        start, step = draw_between(rng, 30, 149), draw_between(rng, 2, 9)
+        start, step = draw_between(rng, 30, 299), draw_one(rng, STEPS)
         return f"{start} step {step}", answer(start, step)
 
     return ToyTask(f"series/{what}", "series", instruction, other_wording, make_example)
