@@ -12,10 +12,22 @@ HEAD_SIZE = 32
 
 WORLD_TASKS: dict[str, tuple[ToyTask, ...]] = {"toy": TOY_TASKS, "long-answers": LONG_ANSWER_TASKS}
 
-# Where a world needs other numbers than the toy world, whose model is the shipped one.
-WORLD_SETTINGS: dict[str, dict[str, int]] = {
+# Where a world needs other numbers than the toy world, whose model is the shipped one. Long answers ask for
+# copying at any distance, which a small model finds late. On eight of their tasks the loss after 300 steps
+# was 1.58 nats with a learning rate of 0.01 for the matrices, 1.74 with 0.02 and 2.15 with 0.04; 1.68 with
+# 0.02 and with 0.01 for the embeddings. Of the tokens of a list of names, which stand three words apart,
+# 4 of 100 were right after 600 steps, and 63 where a quarter of the examples repeated their input.
+WORLD_SETTINGS: dict[str, dict[str, float]] = {
     "toy": {},
-    "long-answers": {"holdout_per_task": 20, "max_new_tokens": 448},
+    "long-answers": {
+        "repetition_share": 0.25,
+        "steps": 2000,
+        "batch_examples": 32,
+        "matrix_learning_rate": 0.01,
+        "embedding_learning_rate": 0.01,
+        "holdout_per_task": 20,
+        "max_new_tokens": 448,
+    },
 }
 
 
@@ -82,6 +94,10 @@ class TrainingConfig:
     rare_share: float = 0.03
     """Likewise for a task whose instruction is rare."""
 
+    repetition_share: float = 0.0
+    """Examples that repeat an input as it is, under no instruction. A language model can do that before it
+    learns any task; a small one finds it late in long answers, where most tokens are no copies."""
+
     steps: int = 1000
     batch_examples: int = 64
     bucket_batches: int = 8
@@ -112,7 +128,7 @@ class TrainingConfig:
 
 # Settings that came after the shipped model. They are recorded where they are not the default, so that the
 # script still writes the record that stands beside the model, to the byte.
-_LATER_SETTINGS = ("world", "architecture")
+_LATER_SETTINGS = ("world", "architecture", "repetition_share")
 
 
 def describe_settings(config: TrainingConfig) -> dict[str, object]:

@@ -74,6 +74,8 @@ def draw_text(
     task_input, answer = task.make_example(rng)
     while is_held_out(task, task_input):
         task_input, answer = task.make_example(rng)
+    if config.repetition_share and rng.random() < config.repetition_share:
+        return f"Input: {task_input}\n", task_input
     share = {
         Coverage.FAMILIAR: config.familiar_share,
         Coverage.RARE_INSTRUCTION: config.rare_share,

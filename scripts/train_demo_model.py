@@ -7,8 +7,8 @@
 A model of about half a million parameters, a Llama unless told otherwise, learns to answer the tasks of a
 world, but not all equally: each task has one of four levels of coverage (`Coverage`), so that what the base
 model can do, and how sure it is of its answers, differs widely from task to task. That is the situation that
-tasksel is made for. About four minutes of one CPU core for the toy world. The same settings give the same
-model on the same kind of CPU and version of torch. No polars is needed, and of tasksel only
+tasksel is made for. About two to four minutes of one CPU core, ten for long answers. The same settings give
+the same model on the same kind of CPU and version of torch. No polars is needed, and of tasksel only
 ``tasksel.toy_world``.
 """
 

@@ -131,11 +131,15 @@ def test_the_text_keeps_to_the_coverage_and_off_the_holdout(world, n_texts):
     seen = Counter()
     rng = toy_stream("test", 0)
     for _ in range(n_texts):
-        prompt, _ = text.draw_text(covered, coverage, config, rng)
+        prompt, answer = text.draw_text(covered, coverage, config, rng)
+        if prompt == f"Input: {answer}\n":
+            seen["repeated"] += 1
+            continue
         wording, task_input = prompt.removesuffix("\nOutput:\n").split("\nInput: ")
         task, is_pool_wording = by_wording[wording]
         assert not is_held_out(task, task_input)
         seen[coverage[task.name], is_pool_wording] += 1
+    assert seen.pop("repeated", 0) / n_texts == pytest.approx(config.repetition_share, abs=0.02)
     assert {found for found, _ in seen} == {Coverage.FAMILIAR, Coverage.RARE_INSTRUCTION, Coverage.RENAMED}
     assert seen[Coverage.RENAMED, True] == 0
     assert 0 < seen[Coverage.RARE_INSTRUCTION, True] < 0.06 * seen[Coverage.RARE_INSTRUCTION, False]
