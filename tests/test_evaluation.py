@@ -95,7 +95,7 @@ def test_missing_and_repeated_answers_and_responses_are_refused():
 
 
 def test_what_a_suite_needs_is_said_before_anything_runs(tmp_path):
-    with pytest.raises(ConfigError, match=r"'exakt'.*exact, mmlu, bbh, winrate"):
+    with pytest.raises(ConfigError, match=r"'exakt'.*exact, loss, mmlu, bbh, winrate"):
         evaluate(POOL, suites=["exakt"])
     with pytest.raises(ConfigError, match="needs a pool"):
         evaluate()

@@ -27,6 +27,12 @@ def test_every_task_has_its_means_and_wilson_intervals():
     assert table.row(0)[3:5] == wilson_interval(6, 8)
 
 
+def test_the_best_task_is_first_where_low_is_good_too():
+    losses = EXAMPLES.rename({"f1": "loss"})
+    assert task_figures(losses, ["loss"])["task"].to_list() == ["c", "a", "b"]
+    assert task_figures(losses, ["correct", "loss"])["task"].to_list() == ["b", "a", "c"]
+
+
 def test_macro_and_micro_are_means_over_tasks_and_examples():
     figures = overall_figures(EXAMPLES, ["correct", "f1"])
     assert figures["correct"]["macro"]["mean"] == pytest.approx((0.75 + 0.5 + 0) / 3)

@@ -400,13 +400,14 @@ def train_command(
 @app.command("evaluate")
 def evaluate_command(
     pool: Annotated[
-        Path | None, typer.Argument(help="Held-out prompts with responses, for the suite exact.")
+        Path | None, typer.Argument(help="Held-out prompts with responses, for the suites exact and loss.")
     ] = None,
     *,
     suite: Annotated[
         str,
         typer.Option(
-            help="Comma-separated: exact (a pool's responses), mmlu, bbh, winrate, lm-eval:TASK (extra eval)."
+            help="Comma-separated: exact (answers against a pool's responses), loss (cross-entropy of these "
+            "responses), mmlu, bbh, winrate, lm-eval:TASK (extra eval)."
         ),
     ] = "exact",
     model: Annotated[
@@ -448,6 +449,10 @@ def evaluate_command(
     prompt_template: Annotated[
         str | None, typer.Option(help="Text with {prompt} in it, for a model without a chat template.")
     ] = None,
+    max_tokens: Annotated[
+        int,
+        typer.Option(help="Longest example of loss; of longer ones the prompt is cut from the left."),
+    ] = 2048,
     mmlu_shots: Annotated[int, typer.Option(min=0, help="Solved examples before an MMLU question.")] = 5,
     bbh_shots: Annotated[int, typer.Option(min=0, help="Solved examples before a BBH question.")] = 3,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens of one batch.")] = 8192,
@@ -491,6 +496,7 @@ def evaluate_command(
                 settings=EvaluationSettings(
                     max_new_tokens=max_new_tokens,
                     prompt_template=prompt_template,
+                    max_tokens=max_tokens,
                     mmlu_shots=mmlu_shots,
                     bbh_shots=bbh_shots,
                     batch_tokens=batch_tokens,

@@ -27,6 +27,7 @@ from tasksel.evaluation_bbh import BBH_NEW_TOKENS, BBH_TEMPLATE, bbh_prompts, cu
 from tasksel.evaluation_choices import ChoiceScorer, answer_questions, mmlu_questions
 from tasksel.evaluation_exact import EXACT_METRICS, match_answers, pair_answers, read_answers
 from tasksel.evaluation_harness import HARNESS_PREFIX, run_harness_task
+from tasksel.evaluation_loss import LOSS_METRICS, measure_losses_in_parts
 from tasksel.evaluation_results import Evaluation, EvaluationSettings, SuiteResult, summarise, write_suite
 from tasksel.judge import JudgeSettings, count_outcomes, judge_pairs
 from tasksel.pool import load_pool
@@ -47,16 +48,19 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
+    from tasksel.causal_model import CausalModel
     from tasksel.endpoint import Endpoint
     from tasksel.pool import Pool, PoolSource
     from tasksel.scoring import ScoreProgress
 
 __all__ = ["REPORT_NAME", "SUITES", "Evaluation", "EvaluationSettings", "SuiteResult", "evaluate"]
 
-SUITES: Final = ("exact", "mmlu", "bbh", "winrate")
+SUITES: Final = ("exact", "loss", "mmlu", "bbh", "winrate")
 REPORT_NAME: Final = "report.json"
 BENCHMARK_FILES: Final = {"mmlu": ("mmlu_test.parquet", "mmlu_dev.parquet"), "bbh": ("bbh.parquet",)}
-_POOL_SUITES: Final = ("exact", "winrate")
+_POOL_SUITES: Final = ("exact", "loss", "winrate")
+_RECORDED_SUITES: Final = ("exact", "winrate")
+"""Suites for which recorded answers take the place of a model; a loss is no matter of answers."""
 _CHOICE_METRICS: Final = ("correct",)
 
 
@@ -84,13 +88,13 @@ def evaluate(
     Parameters
     ----------
     pool : path, DataFrame, LazyFrame or Pool, optional
-        Held-out prompts with responses, for ``exact``.
+        Held-out prompts with responses, for ``exact``, ``loss`` and ``winrate`` with a judge.
     model, adapter : str, optional
         As in `tasksel.score`; needed by suites that ask a model.
     scores : path or DataFrame, optional
         A run folder of `tasksel.score` over `pool`: ``exact`` then needs no model.
     suites : sequence of str
-        Of ``exact``, ``mmlu``, ``bbh``, ``winrate``, and ``lm-eval:TASK`` (extra ``eval``).
+        Of ``exact``, ``loss``, ``mmlu``, ``bbh``, ``winrate``, and ``lm-eval:TASK`` (extra ``eval``).
     out : path, optional
         Folder for everything; needed where a model answers. The same call continues an interrupted one.
     benchmarks : path, optional
@@ -199,13 +203,12 @@ class _EvaluationRun:
                 raise ConfigError("The suite winrate needs verdicts of a judge, or a judge and its endpoint.")
             if self.out is None:
                 raise ConfigError("A judge's replies are kept and need an output folder.")
-        if suite in _POOL_SUITES:
-            if self.pool is None:
-                raise ConfigError(f"The suite {suite} needs a pool of held-out prompts with responses.")
-            if self.scores is not None:
-                return
+        if suite in _POOL_SUITES and self.pool is None:
+            raise ConfigError(f"The suite {suite} needs a pool of held-out prompts with responses.")
+        if suite in _RECORDED_SUITES and self.scores is not None:
+            return
         if self.model is None:
-            either = " or scores." if suite in _POOL_SUITES else "."
+            either = " or scores." if suite in _RECORDED_SUITES else "."
             raise ConfigError(f"The suite {suite} needs a model{either}")
         if self.out is None:
             raise ConfigError(f"The suite {suite} keeps what the model answers and needs an output folder.")
@@ -254,6 +257,7 @@ class _EvaluationRun:
     def _run_suite(self, suite: str) -> SuiteResult:
         runners: dict[str, Callable[[], SuiteResult]] = {
             "exact": self._run_exact,
+            "loss": self._run_loss,
             "mmlu": self._run_mmlu,
             "bbh": self._run_bbh,
             "winrate": self._run_winrate,
@@ -269,15 +273,34 @@ class _EvaluationRun:
 
     def _answer_pool(self, suite: str) -> tuple[Pool, pl.DataFrame, list[str]]:
         """Give the pool and an answer to each of its prompts, recorded or generated."""
-        pool = self.pool
-        assert pool is not None  # noqa: S101 - checked before; for the type checker
-        self.inputs["pool"] = {"name": pool.name, "rows": pool.frame.height, "sha256": pool.sha256}
+        pool = self._name_pool()
         notes: list[str] = []
         if self.scores is None:
             return pool, self._generate(suite, pool, notes), notes
         source = open_scores(self.scores)
         self.inputs["scores"] = {"name": source.name, "sha256": source.sha256}
         return pool, read_answers(self.scores), notes
+
+    def _name_pool(self) -> Pool:
+        """Give the pool, and name it in the manifest."""
+        pool = self.pool
+        assert pool is not None  # noqa: S101 - checked before; for the type checker
+        self.inputs["pool"] = {"name": pool.name, "rows": pool.frame.height, "sha256": pool.sha256}
+        return pool
+
+    def _run_loss(self) -> SuiteResult:
+        assert self.out is not None  # noqa: S101 - checked before; for the type checker
+        folder = self.out / "loss"
+        folder.mkdir(exist_ok=True)
+        examples, notes = measure_losses_in_parts(
+            self._name_pool(),
+            self._load_model,
+            folder=folder,
+            model_sha256=self.inputs["model"]["sha256"],
+            settings=self.settings,
+            progress=self.progress,
+        )
+        return summarise("loss", examples, LOSS_METRICS, notes, seed=self.settings.seed)
 
     def _run_bbh(self) -> SuiteResult:
         (path,) = self._find_benchmark("bbh")
@@ -345,12 +368,15 @@ class _EvaluationRun:
         return summarise("mmlu", examples, _CHOICE_METRICS, notes, seed=self.settings.seed)
 
     def _load_scorer(self, threads: contextlib.ExitStack) -> ChoiceScorer:
-        assert self.model is not None  # noqa: S101 - checked before; for the type checker
-        causal_model = load_model(
-            self.model, adapter=self.adapter, device=self.settings.device, dtype=self.settings.dtype
-        )
+        causal_model = self._load_model()
         threads.enter_context(suitable_threads(causal_model))
         return ChoiceScorer(causal_model, batch_tokens=self.settings.batch_tokens)
+
+    def _load_model(self) -> CausalModel:
+        assert self.model is not None  # noqa: S101 - checked before; for the type checker
+        return load_model(
+            self.model, adapter=self.adapter, device=self.settings.device, dtype=self.settings.dtype
+        )
 
     def _run_winrate(self) -> SuiteResult:
         return self._read_win_rates() if self.verdicts is not None else self._ask_judge()

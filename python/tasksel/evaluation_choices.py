@@ -6,17 +6,16 @@ and continuation, the same cut to the context from the left. Its figure and ours
 
 from __future__ import annotations
 
+import functools
 import inspect
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from tasksel.causal_model_folder import first_line
-from tasksel.run_folder import atomic_path
-from tasksel_core.errors import ConfigError, ResumeError, SchemaError
+from tasksel.evaluation_parts import answer_in_parts
+from tasksel_core.errors import ConfigError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,8 +30,7 @@ __all__ = ["MMLU_LETTERS", "ChoiceScorer", "answer_questions", "mmlu_questions"]
 
 MMLU_LETTERS: Final = ("A", "B", "C", "D")
 _PART_ROWS: Final = 256
-_RUN_KEY: Final = "tasksel.run_sha256"
-_CUT_KEY: Final = "tasksel.cut_contexts"
+_CUT: Final = "cut_contexts"
 _MAX_BATCH_ROWS: Final = 16
 """Prompts of many lengths in one batch need logits at many places."""
 
@@ -299,23 +297,19 @@ def answer_questions(
     ResumeError
         A part was made with another model, setting or file.
     """
-    parts = list(questions.iter_slices(_PART_ROWS))
-    scorer: ChoiceScorer | None = None
-    answered, cut_contexts = [], 0
-    for number, part in enumerate(parts):
-        path = folder / f"part-{number:05d}.parquet"
-        if not path.exists():
-            scorer = scorer or load_scorer()
-            _write_part(path, part, scorer, run_sha256)
-        frame, n_cut = _read_part(path, part, run_sha256)
-        answered.append(frame)
-        cut_contexts += n_cut
-        if progress is not None:
-            progress(min((number + 1) * _PART_ROWS, questions.height), questions.height, 0)
-    return pl.concat(answered), cut_contexts
+    load = functools.cache(load_scorer)
+    answers, counts = answer_in_parts(
+        questions,
+        lambda part: _choose(part, load()),
+        folder=folder,
+        run_sha256=run_sha256,
+        part_rows=_PART_ROWS,
+        progress=progress,
+    )
+    return answers, counts[_CUT]
 
 
-def _write_part(path: Path, part: pl.DataFrame, scorer: ChoiceScorer, run_sha256: str) -> None:
+def _choose(part: pl.DataFrame, scorer: ChoiceScorer) -> tuple[pl.DataFrame, dict[str, int]]:
     cut_before = scorer.cut_contexts
     logprobs = scorer.score(part["context"].to_list(), [f" {letter}" for letter in MMLU_LETTERS])
     frame = part.select("id", "task", "answer").with_columns(
@@ -323,23 +317,4 @@ def _write_part(path: Path, part: pl.DataFrame, scorer: ChoiceScorer, run_sha256
         pl.Series("choice_logprobs", logprobs.tolist(), pl.List(pl.Float64)),
     )
     frame = frame.with_columns((pl.col("choice") == pl.col("answer")).alias("correct"))
-    content = io.BytesIO()  # through memory, since polars hides a full disk behind an error of its own
-    cut = str(scorer.cut_contexts - cut_before)
-    frame.write_parquet(content, metadata={_RUN_KEY: run_sha256, _CUT_KEY: cut})
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
-
-
-def _read_part(path: Path, part: pl.DataFrame, run_sha256: str) -> tuple[pl.DataFrame, int]:
-    try:
-        metadata, frame = pl.read_parquet_metadata(path), pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ResumeError(
-            f"{path} cannot be read ({first_line(error)}); delete it to answer it again."
-        ) from error
-    if metadata.get(_RUN_KEY) != run_sha256 or not frame["id"].equals(part["id"]):
-        raise ResumeError(
-            f"{path} was made with another model, setting or question file; choose another output folder, or "
-            f"delete {path.parent}."
-        )
-    return frame, int(metadata[_CUT_KEY])
+    return frame, {_CUT: scorer.cut_contexts - cut_before}

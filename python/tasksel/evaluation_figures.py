@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from tasksel.intervals import Interval
 
-__all__ = ["overall_figures", "task_figures"]
+__all__ = ["LOWER_IS_BETTER", "overall_figures", "task_figures"]
+
+LOWER_IS_BETTER: Final = frozenset({"loss"})
+"""Metrics that count what is wrong; of all others a higher figure is the better one."""
 
 BOOTSTRAP_RESAMPLES: Final = 2_000
 """A percentile at .025 then stands on 50 resamples; ten times as many move an end by about a hundredth of
@@ -39,7 +42,8 @@ def task_figures(examples: pl.DataFrame, metrics: Sequence[str]) -> pl.DataFrame
     -------
     pl.DataFrame
         ``task``, ``examples``, and for each metric its mean, for Boolean ones followed by ``<metric>_low``
-        and ``<metric>_high``; highest first metric first, equal ones by name.
+        and ``<metric>_high``; the best by the first metric first (see `LOWER_IS_BETTER`), equal ones by
+        name.
 
     Examples
     --------
@@ -63,7 +67,9 @@ def task_figures(examples: pl.DataFrame, metrics: Sequence[str]) -> pl.DataFrame
                 pl.Series(key, ends_of, pl.Float64) for key, ends_of in low_high.items()
             )
             columns += low_high
-    return grouped.select(columns).sort([metrics[0], "task"], descending=[True, False])
+    return grouped.select(columns).sort(
+        [metrics[0], "task"], descending=[metrics[0] not in LOWER_IS_BETTER, False]
+    )
 
 
 def overall_figures(

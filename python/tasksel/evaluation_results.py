@@ -92,10 +92,29 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How answers are made; see `evaluate`."""
+    """How answers are made and losses measured.
+
+    Attributes
+    ----------
+    max_new_tokens : int
+        Longest answer of ``exact`` and ``winrate``.
+    prompt_template : str or None
+        As for `tasksel.score`.
+    max_tokens : int
+        Longest prompt and response of ``loss`` together, as for `tasksel.train`.
+    mmlu_shots, bbh_shots : int
+        Solved examples before a question.
+    batch_tokens : int
+        Padded tokens of one batch.
+    device, dtype : str
+        As for `tasksel.score`.
+    seed : int
+        Of the bootstrap intervals.
+    """
 
     max_new_tokens: int = 64
     prompt_template: str | None = None
+    max_tokens: int = 2048
     mmlu_shots: int = 5
     bbh_shots: int = 3
     batch_tokens: int = 8192

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from tasksel.evaluation_figures import LOWER_IS_BETTER
 from tasksel.run_folder import MANIFEST_NAME
 from tasksel.terminal import MAX_TABLE_ROWS, print_notes, printable
 
@@ -54,7 +55,8 @@ def _headline(suite: SuiteResult) -> str:
     if suite.examples is None:
         return f"{suite.name}: {suite.tasks.height:,} rows"
     tasks = f"{suite.tasks.height:,} task" + ("" if suite.tasks.height == 1 else "s")
-    return f"{suite.name}: {suite.examples.height:,} examples, {tasks}"
+    directions = [f"; a lower {metric} is better" for metric in suite.figures if metric in LOWER_IS_BETTER]
+    return f"{suite.name}: {suite.examples.height:,} examples, {tasks}{''.join(directions)}"
 
 
 def _figures(figures: Mapping[str, Mapping[str, float]]) -> str:
