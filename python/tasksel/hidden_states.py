@@ -1,0 +1,112 @@
+"""Embeddings that need no second model: what the model itself makes of a prompt, averaged over its tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasksel.causal_model import suitable_threads
+from tasksel.prompt_encoding import PromptEncoder
+from tasksel_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from tasksel.causal_model import CausalModel
+
+__all__ = ["embed_hidden_states"]
+
+
+def embed_hidden_states(
+    causal_model: CausalModel,
+    prompts: Sequence[str],
+    *,
+    prompt_template: str | None = None,
+    batch_tokens: int = 8192,
+) -> npt.NDArray[np.float32]:
+    """Embed prompts as the mean of the model's last hidden states over their tokens.
+
+    A prompt is read as `tasksel.score` gives it to the model, template and special tokens included; one that
+    does not fit the context loses tokens on the left. The states are those that the head would read, after
+    the last norm, and the head itself is not run.
+
+    Parameters
+    ----------
+    causal_model : CausalModel
+        From `tasksel.causal_model.load_model`, with an adapter or without one.
+    prompts : sequence of str
+        An empty one is embedded as the token that begins a text.
+    prompt_template : str, optional
+        As for `tasksel.score`.
+    batch_tokens : int
+        Padded tokens of one batch; one prompt that is longer goes alone.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_prompts, n_dimensions)
+        In the order of `prompts`, not normalised; a batch changes the last digits alone.
+
+    Raises
+    ------
+    ConfigError
+        `batch_tokens` is below 1, or the template is wrong.
+    """
+    if batch_tokens < 1:
+        raise ConfigError(f"batch_tokens is {batch_tokens}; a whole number of at least 1 is wanted.")
+    encoder = PromptEncoder(causal_model, prompt_template=prompt_template, max_new_tokens=0)
+    # Of no prompts the width is still asked for, and only a prompt tells it for every kind of model.
+    encoded = [prompt.token_ids for prompt in encoder.encode(prompts or [""])]
+    with suitable_threads(causal_model):
+        parts = [
+            (rows, _mean_states(causal_model, [encoded[row] for row in rows]))
+            for rows in _plan_batches(encoded, batch_tokens)
+        ]
+    embeddings = np.empty((len(encoded), parts[0][1].shape[1]), dtype=np.float32)
+    for rows, means in parts:
+        embeddings[rows] = means
+    return embeddings[: len(prompts)]
+
+
+def _plan_batches(encoded: Sequence[npt.NDArray[np.int32]], batch_tokens: int) -> Iterator[list[int]]:
+    """Yield rows of about equal length; the longest come first, so that a lack of memory shows at once."""
+    order = sorted(range(len(encoded)), key=lambda row: -len(encoded[row]))
+    start = 0
+    while start < len(order):
+        stop = start + max(1, batch_tokens // len(encoded[order[start]]))
+        yield order[start:stop]
+        start = stop
+
+
+def _mean_states(
+    causal_model: CausalModel, batch: Sequence[npt.NDArray[np.int32]]
+) -> npt.NDArray[np.float32]:
+    import torch
+
+    shape = (len(batch), max(map(len, batch)))
+    input_ids = np.full(shape, causal_model.pad_id, dtype=np.int64)
+    mask = np.zeros(shape, dtype=np.int64)
+    # Padding stands on the right, where no token of a causal model sees it.
+    for row, ids in enumerate(batch):
+        input_ids[row, : len(ids)], mask[row, : len(ids)] = ids, 1
+    with torch.inference_mode():
+        given = {
+            "input_ids": torch.from_numpy(input_ids).to(causal_model.device),
+            "attention_mask": torch.from_numpy(mask).to(causal_model.device),
+        }
+        # In float32 before they are added: sums over a long prompt leave the range of float16.
+        states = _last_states(causal_model.model, given).float()
+        weights = given["attention_mask"][..., None].to(states.dtype)
+        means = (states * weights).sum(dim=1) / weights.sum(dim=1)
+    array: npt.NDArray[np.float32] = means.cpu().numpy()
+    return array
+
+
+def _last_states(network: Any, given: dict[str, Any]) -> Any:
+    """Return the last hidden states, without logits where the model can be called without its head."""
+    base = network.base_model
+    if base is network:
+        return network(**given, use_cache=False, output_hidden_states=True).hidden_states[-1]
+    return base(**given, use_cache=False).last_hidden_state
