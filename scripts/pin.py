@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
-REQUIREMENTS = (f"{ROOT}[hf,trl,eval,bench,dev]", "maturin>=1.9,<2")
+REQUIREMENTS = (f"{ROOT}[hf,trl,eval,plots,bench,dev]", "maturin>=1.9,<2")
 PINNED_BY_TORCH = re.compile(r"nvidia-|cuda-|triton$|tasksel$")
 
 
