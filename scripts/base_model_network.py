@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import transformers
 from transformers import (
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
@@ -21,6 +20,7 @@ from transformers import (
 )
 
 from base_model_text import draw_batches
+from small_models import build_optimizers, build_schedulers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -85,30 +85,16 @@ def answer_loss(model: PreTrainedModel, ids: torch.Tensor, labels: torch.Tensor)
     return torch.nn.functional.cross_entropy(logits, targets[learned])
 
 
-def build_optimizers(model: PreTrainedModel, config: TrainingConfig) -> list[torch.optim.Optimizer]:
-    """Build Muon for the matrices of the layers and AdamW for the rest."""
-    head = model.get_output_embeddings()
-    matrices = [
-        module.weight
-        for module in model.modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
-    ]
-    others = [weight for weight in model.parameters() if all(weight is not matrix for matrix in matrices)]
-    muon = torch.optim.Muon(matrices, config.matrix_learning_rate, config.weight_decay)
-    adamw = torch.optim.AdamW(
-        others, config.embedding_learning_rate, config.adam_betas, weight_decay=config.weight_decay
-    )
-    return [muon, adamw]
-
-
 def train_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, config: TrainingConfig) -> float:
     """Train in place and return the mean loss of the last tenth of the steps, in nats an answer's token."""
-    optimizers = build_optimizers(model, config)
-    warmup = max(1, round(config.steps * config.warmup_share))
-    schedulers = [
-        transformers.get_cosine_schedule_with_warmup(optimizer, warmup, config.steps)
-        for optimizer in optimizers
-    ]
+    optimizers = build_optimizers(
+        model,
+        matrix_learning_rate=config.matrix_learning_rate,
+        embedding_learning_rate=config.embedding_learning_rate,
+        adam_betas=config.adam_betas,
+        weight_decay=config.weight_decay,
+    )
+    schedulers = build_schedulers(optimizers, steps=config.steps, warmup_share=config.warmup_share)
     losses: list[float] = []
     batches = draw_batches(tokenizer, config)
     start = time.process_time()

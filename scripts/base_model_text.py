@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 from base_model_settings import Coverage, TrainingConfig, assign_coverage
+from small_models import train_byte_bpe
 from tasksel.toy_world import ToyTask, draw_toy_examples, is_held_out, toy_prompt, toy_stream
 from tasksel.toy_world.task import draw_distinct, draw_one
 
@@ -16,40 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
-
-END_TOKEN = "<|end|>"
-PAD_TOKEN = "<|pad|>"
-
-# Words, single digits, runs of signs, white space; one leading space belongs to what follows it.
-SPLIT_PATTERN = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+    from transformers import PreTrainedTokenizerFast
 
 
 def train_tokenizer(config: TrainingConfig) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE tokenizer: no text is unknown to it, and all comes back as it was."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(SPLIT_PATTERN), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=config.vocabulary_size,
-        special_tokens=[END_TOKEN, PAD_TOKEN],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(tokenizer_texts(config), trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=END_TOKEN,
-        pad_token=PAD_TOKEN,
-        padding_side="left",
-        # A Llama refuses the token types that tokenizers return by default.
-        model_input_names=["input_ids", "attention_mask"],
-        model_max_length=config.context_tokens,
-        clean_up_tokenization_spaces=False,
+    """Train the tokenizer of a world on texts of its tasks."""
+    return train_byte_bpe(
+        tokenizer_texts(config),
+        vocabulary_size=config.vocabulary_size,
+        context_tokens=config.context_tokens,
     )
 
 

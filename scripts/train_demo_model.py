@@ -18,33 +18,15 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 import transformers
-from transformers import GenerationConfig
 
 from base_model_network import ARCHITECTURES, build_model, train_model
 from base_model_report import describe_training, evaluate_model, print_results
 from base_model_settings import COVERAGE_MIXES, HEAD_SIZE, WORLD_SETTINGS, WORLD_TASKS, TrainingConfig
 from base_model_text import train_tokenizer
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
-
-
-def save_demo_model(
-    out: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, max_new_tokens: int
-) -> None:
-    """Write model, tokenizer and generation settings as transformers reads them."""
-    model.generation_config = GenerationConfig(
-        do_sample=False,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+from small_models import save_model
 
 
 def parse_width(text: str) -> int:
@@ -116,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens", file=sys.stderr)
     final_loss = train_model(model, tokenizer, config)
     # Before the evaluation, which leaves its padding behind in the tokenizer's file.
-    save_demo_model(options.out, model, tokenizer, config.max_new_tokens)
+    save_model(options.out, model, tokenizer, max_new_tokens=config.max_new_tokens)
     results = evaluate_model(model, tokenizer, config)
     print_results(results)
     training = describe_training(config, model, final_loss, results)

@@ -26,6 +26,7 @@ transformers = pytest.importorskip("transformers", reason="the extra hf is not i
 import base_model_network as network  # noqa: E402 - needs torch
 import base_model_settings as settings  # noqa: E402
 import base_model_text as text  # noqa: E402
+import small_models  # noqa: E402
 import train_demo_model as script  # noqa: E402
 
 SCRIPT = Path(script.__file__)
@@ -175,7 +176,14 @@ def test_every_architecture_learns_and_is_about_as_large(architecture, tokenizer
     before = network.answer_loss(model, ids, labels)
     # The head is cut to the labelled tokens; the network's own loss takes all of them.
     torch.testing.assert_close(before, model(input_ids=ids, labels=labels).loss)
-    matrices = network.build_optimizers(model, config)[0].param_groups[0]["params"]
+    optimizers = small_models.build_optimizers(
+        model,
+        matrix_learning_rate=0.02,
+        embedding_learning_rate=4e-3,
+        adam_betas=(0.9, 0.98),
+        weight_decay=0.05,
+    )
+    matrices = optimizers[0].param_groups[0]["params"]
     assert sum(matrix.numel() for matrix in matrices) == pytest.approx(2 * 10 * 128**2, rel=0.05)
     assert network.train_model(model, tokenizer, config) < before
 
@@ -183,7 +191,7 @@ def test_every_architecture_learns_and_is_about_as_large(architecture, tokenizer
 @pytest.mark.parametrize("architecture", network.ARCHITECTURES)
 def test_tasksel_scores_and_trains_every_architecture(architecture, tokenizer, tmp_path):
     model = network.build_model(tokenizer, config_of("--architecture", architecture))
-    script.save_demo_model(tmp_path / "base", model, tokenizer, 16)
+    small_models.save_model(tmp_path / "base", model, tokenizer, max_new_tokens=16)
     pool = make_toy_pool(0, n_tasks=4, largest=6)
     chosen = {"model": str(tmp_path / "base"), "device": "cpu"}
     assert score(pool, out=tmp_path, max_new_tokens=4, **chosen).rows == pool.height
