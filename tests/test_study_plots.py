@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from tasksel.intervals import bootstrap_interval
-from tasksel.study_plots import (
+from tasksel.study.plots import (
     plot_differences,
     plot_gains_by_confidence,
     plot_label_efficiency,

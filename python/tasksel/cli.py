@@ -514,6 +514,49 @@ def evaluate_command(
             print_evaluation(Console(), evaluation)
 
 
+@app.command("study")
+def study_command(
+    study: Annotated[Path, typer.Argument(help="TOML file: worlds, arms, budgets, seeds; see studies/.")],
+    *,
+    out: Annotated[
+        Path, typer.Option(help="Folder for everything; the same command continues an interrupted study.")
+    ],
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Folder for draws and trainings that several studies share; default: --out."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Base model for every world instead of its own: try a large study with 'demo'."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", help="Processes side by side; default one a core.")
+    ] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Compare ways of spending labels: select, train, evaluate, many times over, with random beside them."""
+    from tasksel.study import run_study
+    from tasksel.terminal_study import print_study
+
+    with reported_errors(debug=debug, stopped="Run the same command again to continue."):
+        shown = not (quiet or as_json)
+        with shown_progress("Study", "draws and trainings", shown=shown) as progress:
+            result = run_study(
+                study,
+                out=out,
+                store=store,
+                model=model,
+                jobs=jobs,
+                progress=None if progress is None else lambda done, total, _: progress(done, total, 0),
+            )
+        if as_json:
+            print_json(result.to_dict())
+        elif not quiet:
+            print_study(Console(), result)
+
+
 @app.command("demo")
 def demo_command(
     *,
@@ -532,11 +575,11 @@ def demo_command(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Run the loop on the embedded model: score, weigh, allocate, pick; random beside the method."""
+    """Run the whole loop on the embedded model: score, select in four ways, train on each, evaluate."""
     from tasksel.demo import run_demo
 
     with reported_errors(debug=debug, stopped="Run the same command again to continue."):
-        with shown_progress("Scoring", "prompts", shown=not (quiet or as_json)) as progress:
+        with terminal.StageProgress(shown=not (quiet or as_json)) as progress:
             result = run_demo(
                 out,
                 pool=pool,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tasksel.intervals import Interval
 
-__all__ = ["LOWER_IS_BETTER", "overall_figures", "task_figures"]
+__all__ = ["LOWER_IS_BETTER", "overall_figures", "pool_weighted_mean", "task_figures"]
 
 LOWER_IS_BETTER: Final = frozenset({"loss"})
 """Metrics that count what is wrong; of all others a higher figure is the better one."""
@@ -70,6 +70,24 @@ def task_figures(examples: pl.DataFrame, metrics: Sequence[str]) -> pl.DataFrame
     return grouped.select(columns).sort(
         [metrics[0], "task"], descending=[metrics[0] not in LOWER_IS_BETTER, False]
     )
+
+
+def pool_weighted_mean(values: Sequence[float], shares: Sequence[float]) -> float:
+    """Return the micro mean that a holdout with equally many prompts a task stands for.
+
+    Parameters
+    ----------
+    values : sequence of float
+        The figure of each task.
+    shares : sequence of float
+        Its share of the pool; they need not sum to 1.
+
+    Examples
+    --------
+    >>> pool_weighted_mean([1.0, 0.0], [3.0, 1.0])
+    0.75
+    """
+    return float(np.dot(values, shares) / np.sum(shares))
 
 
 def overall_figures(

@@ -251,7 +251,8 @@ def unanswered(frame: pl.DataFrame) -> pl.DataFrame:
 
     Examples
     --------
-    >>> unanswered(pl.DataFrame({"prompt": ["a", "b", "c"], "response": ["yes", None, " "]}))["prompt"].to_list()
+    >>> frame = pl.DataFrame({"prompt": ["a", "b", "c"], "response": ["yes", None, " "]})
+    >>> unanswered(frame)["prompt"].to_list()
     ['b', 'c']
     """
     if "response" not in frame.columns:

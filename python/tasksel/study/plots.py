@@ -16,7 +16,7 @@ import polars as pl
 
 from tasksel.intervals import bootstrap_interval
 from tasksel.run_folder import atomic_path
-from tasksel.study_plots_panels import (
+from tasksel.study.plots_panels import (
     ArmStyle,
     draw_efficiency,
     draw_forest,

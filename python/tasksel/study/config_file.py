@@ -1,0 +1,118 @@
+"""The TOML file of a study, and what is wrong with it in one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tasksel.study.config import (
+    CONTROL_ARMS,
+    ArmConfig,
+    OracleConfig,
+    RoundConfig,
+    StudyConfig,
+    TuningConfig,
+    WorldConfig,
+)
+from tasksel_core.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+__all__ = ["load_study", "parse_study"]
+
+Section = TypeVar("Section")
+
+
+def load_study(path: str | os.PathLike[str]) -> StudyConfig:
+    """Read a study from its TOML file; the control arms are added where they are missing.
+
+    Parameters
+    ----------
+    path : path
+        See ``studies/`` for examples.
+
+    Returns
+    -------
+    StudyConfig
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, or something in it is unknown or not allowed.
+    """
+    source = Path(path)
+    try:
+        content = tomllib.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"The study {source} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The study {source} is not TOML: {error}.") from error
+    try:
+        return parse_study(content, name=source.stem, folder=source.parent)
+    except ConfigError as error:
+        raise ConfigError(f"{source.name}: {error}") from error
+
+
+def parse_study(content: Mapping[str, Any], *, name: str, folder: Path) -> StudyConfig:
+    """Make a study of the content of its file; errors as in `load_study`."""
+    given = dict(content)
+    given["worlds"] = tuple(
+        _read_section(WorldConfig, each, "[[worlds]]") for each in given.get("worlds", [])
+    )
+    arms = [_read_arm(each) for each in given.get("arms", [])]
+    named = {arm.name for arm in arms}
+    controls = [
+        ArmConfig(control, (RoundConfig(strategy=control),))
+        for control in CONTROL_ARMS
+        if control not in named
+    ]
+    given["arms"] = (*controls, *arms)
+    for key, section in (("tuning", TuningConfig), ("oracle", OracleConfig)):
+        if key in given:
+            given[key] = _read_section(section, given[key], f"[{key}]")
+    reserved = {"name", "folder"} & set(given)
+    if reserved:
+        raise ConfigError(f"Unknown key {min(reserved)!r}.")
+    return _read_section(StudyConfig, {**given, "name": name, "folder": folder}, "the study")
+
+
+def _read_arm(given: Mapping[str, Any]) -> ArmConfig:
+    """Read an arm, whose single round may be written without ``rounds``."""
+    names = {each.name for each in dataclasses.fields(ArmConfig)}
+    own = {key: value for key, value in given.items() if key in names}
+    of_round = {key: value for key, value in given.items() if key not in names}
+    where = f"arm {given.get('name', '?')!r}"
+    if "rounds" not in own:
+        if not of_round and own.get("oracle"):
+            return _read_section(ArmConfig, {**own, "rounds": (RoundConfig(),)}, where)
+        of_round.setdefault("strategy", given.get("name", ""))
+        own["rounds"] = [of_round]
+    elif of_round:
+        raise ConfigError(f"{where} has rounds, so {min(of_round)!r} belongs into one of them.")
+    own["rounds"] = tuple(_read_section(RoundConfig, each, where) for each in own["rounds"])
+    return _read_section(ArmConfig, own, where)
+
+
+def _read_section(kind: type[Section], given: Mapping[str, Any], where: str) -> Section:
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type] # a dataclass, as its callers see
+    names = [each.name for each in fields]
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise ConfigError(f"Unknown key {unknown[0]!r} in {where}; allowed are {', '.join(names)}.")
+    required = [each.name for each in fields if _has_no_default(each) and each.name not in given]
+    if required:
+        raise ConfigError(f"{where} lacks {required[0]!r}.")
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+
+
+def _has_no_default(each: dataclasses.Field[Any]) -> bool:
+    return each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
