@@ -31,6 +31,7 @@ def test_random_and_the_method_side_by_side(pool: Path, tmp_path: Path) -> None:
     content = json.loads(json.dumps(result.to_dict()))
     assert [entry["strategy"] for entry in content["strategies"]] == list(DEMO_STRATEGIES)
     assert content["scores"]["rows"] == 80
+    assert content["base"] is None  # without held-out prompts nothing is trained
 
 
 def test_a_second_call_reuses_the_scores_and_selects_the_same(pool: Path, tmp_path: Path) -> None:
@@ -73,12 +74,14 @@ def test_the_embedded_default_through_the_command_line(tmp_path: Path) -> None:
         by_name["weighted-task-diversity"]["effective_tasks_picked"]
         > 2 * by_name["random"]["effective_tasks_picked"]
     )
-    assert {path.name for path in (tmp_path / "tasksel-demo").iterdir()} == {
-        "pool.parquet",
-        "random",
-        "run",
-        "weighted-task-diversity",
-    }
+    for entry in [*by_name.values(), content["base"]]:
+        assert 0.3 < entry["macro_exact_match"] < 0.8
+        assert 0.3 < entry["micro_exact_match"] < 0.8
+    assert all(entry["budget"] == content["budget"] for entry in by_name.values())
+    assert by_name["task-diversity"]["macro_exact_match"] > content["base"]["macro_exact_match"]
+    made = {path.name for path in (tmp_path / "tasksel-demo").iterdir()}
+    files = {"pool.parquet", "holdout.parquet", "embeddings.npy", "embeddings.sha256"}
+    assert made == {"run", "base", *DEMO_STRATEGIES, *files}
 
 
 def test_a_terminal_shows_a_bar_and_a_table(pool: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import io
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from rich.console import Console
 
 import tasksel
 from tasksel import terminal
-from tasksel.demo import DEMO_STRATEGIES, DemoResult
+from tasksel.demo import DEMO_STRATEGIES, DemoFigures, DemoResult
 from tasksel.scoring import ScoreSummary
 
 
@@ -56,11 +57,20 @@ def test_printable_text_is_one_line_without_control_characters(text: str) -> Non
 
 def test_the_demo_tells_each_note_once() -> None:
     pool = pl.DataFrame({"task": ["a", "b"], "prompt": ["same", "same"], "confidence": [0.5, 0.25]})
-    selections = {name: tasksel.select(pool, budget=1, strategy=name) for name in DEMO_STRATEGIES}
+    vectors = np.eye(2, dtype=np.float32)
+    selections = {
+        name: tasksel.select(
+            pool, budget=1, strategy=name, embeddings=vectors if name == "k-center" else None
+        )
+        for name in DEMO_STRATEGIES
+    }
+    trained = {name: DemoFigures(0.5, 0.25) for name in DEMO_STRATEGIES}
     notes = tasksel.load_pool(pool).notes
     summary = ScoreSummary(2, 0, 4, 0, 2, 0, 0.5, None, "demo/run/scores", notes)
     console = Console(file=io.StringIO(), width=80)
-    terminal.print_demo(console, DemoResult("pool", 2, 1, summary, selections, Path("demo")))
+    base = DemoFigures(0.125, 0.0625)
+    result = DemoResult("pool", 2, 1, summary, selections, Path("demo"), base, trained)
+    terminal.print_demo(console, result)
     text = console.file.getvalue()
     assert "Scored 2 prompts: 4 tokens generated. Files in demo/run/scores" in text
     assert notes

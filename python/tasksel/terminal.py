@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 import textwrap
@@ -48,8 +49,9 @@ MAX_TASK_CHARS = 60
 """Longest task name shown where the terminal has room for it."""
 MIN_TASK_CHARS = 8
 ALLOCATION_FIGURES_CHARS = 44
-COMPARISON_FIGURES_CHARS = 54
 """What the figures of a row need; the task's name gets the rest of the line."""
+FEW_STRATEGIES = 2
+"""More than that stand closer together."""
 PIPE_INTERVAL_S = 10.0
 """Seconds between two progress lines where nobody watches a bar."""
 
@@ -141,7 +143,26 @@ def print_demo(console: Console, result: DemoResult) -> None:
     # Each stage tells what it found in the pool; a person needs to be told once.
     found = [chosen.notes for chosen in result.selections.values()]
     print_notes(console, list(dict.fromkeys(itertools.chain(result.scores.notes, *found))))
+    if result.base is not None:
+        console.print(Text("\nWhat a model trained on them answers right, of held-out prompts:"))
+        console.print(_outcome_table(result))
+        console.print(Text("One pool says little: `tasksel study` repeats this over pools, with intervals."))
     console.print(Text(f"Files: {result.folder}/{{run,{','.join(result.selections)}}}"))
+
+
+def _outcome_table(result: DemoResult) -> Table:
+    """Lay the trained models side by side, the base model first."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("trained on", no_wrap=True)
+    for column in ("labels", "macro", "micro"):
+        table.add_column(column, justify="right", no_wrap=True)
+    trained = ((name, result.budget, each) for name, each in result.trained.items())
+    outcomes = [("nothing", 0, result.base), *trained]
+    for name, labels, figures in outcomes:
+        if figures is not None:
+            shares = (_percent(figures.macro_exact_match), _percent(figures.micro_exact_match))
+            table.add_row(name, f"{labels:,}", *shares)
+    return table
 
 
 def comparison_table(allocations: Mapping[str, pl.DataFrame], *, width: int = 80) -> Table:
@@ -156,11 +177,12 @@ def comparison_table(allocations: Mapping[str, pl.DataFrame], *, width: int = 80
     """
     weighted = [table for table in allocations.values() if table["weight"].null_count() == 0]
     reference = (weighted or list(allocations.values()))[-1]
-    table = _task_table(width, COMPARISON_FIGURES_CHARS)
-    for column in ("prompts", "confidence", "weight"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for name in allocations:
-        table.add_column(name.replace("-", "-\n", 1), justify="right", no_wrap=True)
+    gap = 2 if len(allocations) <= FEW_STRATEGIES else 1
+    headers = ["prompts", "confidence", "weight", *(name.replace("-", "-\n") for name in allocations)]
+    figures_chars = sum(gap + max(map(len, header.split("\n"))) for header in headers)
+    table = _task_table(width, figures_chars, gap=gap)
+    for header in headers:
+        table.add_column(header, justify="right", no_wrap=True)
     picked = {name: dict(frame.select("task", "picked").iter_rows()) for name, frame in allocations.items()}
     for row in _shown_rows(reference):
         if row is None:
@@ -202,9 +224,9 @@ def _print_hanging(console: Console, mark: str, text: str, *, style: str = "bold
     console.print(Text.assemble((mark, style), " ", wrapped[len(indent) :]))
 
 
-def _task_table(width: int, figures_chars: int) -> Table:
+def _task_table(width: int, figures_chars: int, *, gap: int = 2) -> Table:
     task_chars = min(max(width - figures_chars, MIN_TASK_CHARS), MAX_TASK_CHARS)
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
     table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=task_chars)
     return table
 
@@ -336,6 +358,31 @@ def _lines(message: str) -> str:
     return "\n".join(printable(line, max_chars=4000) for line in message.splitlines())
 
 
+class StageProgress:
+    """Progress of several stages, one after the other; a context manager.
+
+    Parameters
+    ----------
+    shown : bool
+        Whether there is anything to see.
+    """
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+        self._stages = contextlib.ExitStack()
+
+    def __enter__(self) -> StageProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stages.close()
+
+    def __call__(self, label: str, unit: str) -> ScoreProgress | None:
+        """End the stage before and begin one."""
+        self._stages.close()
+        return self._stages.enter_context(ScoreProgress(label, unit)) if self._shown else None
+
+
 class ScoreProgress:
     """Progress of a stage: a bar with rate and time left on a terminal, a line now and then in a pipe.
 
@@ -382,8 +429,9 @@ class ScoreProgress:
         elif rate > 0 and now_s - self._printed_s >= PIPE_INTERVAL_S:
             self._printed_s = now_s
             left_s = (rows_total - rows_done) / rate
+            tokens = f"{tokens_done:,} tokens, " if tokens_done else ""
             print(
-                f"{self._label}: {rows_done:,} of {rows_total:,} {self._unit}, {tokens_done:,} tokens, "
+                f"{self._label}: {rows_done:,} of {rows_total:,} {self._unit}, {tokens}"
                 f"{rate_text}, {left_s:.0f} s left",
                 file=sys.stderr,
                 flush=True,
