@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from transformers import (
     GPTNeoXConfig,
@@ -20,7 +17,7 @@ from transformers import (
 )
 
 from base_model_text import draw_batches
-from small_models import build_optimizers, build_schedulers
+from small_models import train_steps
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -87,28 +84,16 @@ def answer_loss(model: PreTrainedModel, ids: torch.Tensor, labels: torch.Tensor)
 
 def train_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, config: TrainingConfig) -> float:
     """Train in place and return the mean loss of the last tenth of the steps, in nats an answer's token."""
-    optimizers = build_optimizers(
+    losses = (answer_loss(model, *batch) for batch in draw_batches(tokenizer, config))
+    return train_steps(
         model,
+        losses,
+        steps=config.steps,
         matrix_learning_rate=config.matrix_learning_rate,
         embedding_learning_rate=config.embedding_learning_rate,
         adam_betas=config.adam_betas,
         weight_decay=config.weight_decay,
+        warmup_share=config.warmup_share,
+        max_gradient_norm=config.max_gradient_norm,
+        report_every=100,
     )
-    schedulers = build_schedulers(optimizers, steps=config.steps, warmup_share=config.warmup_share)
-    losses: list[float] = []
-    batches = draw_batches(tokenizer, config)
-    start = time.process_time()
-    model.train()
-    for step in range(1, config.steps + 1):
-        loss = answer_loss(model, *next(batches))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm)
-        for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
-            optimizer.step()
-            scheduler.step()
-            optimizer.zero_grad()
-        losses.append(loss.item())
-        if step % 100 == 0:
-            seconds = time.process_time() - start
-            print(f"step {step:5d}  loss {np.mean(losses[-100:]):.3f}  {seconds:.0f} CPU s", file=sys.stderr)
-    return float(np.mean(losses[-max(1, config.steps // 10) :]))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from transformers import PreTrainedModel
@@ -85,6 +88,50 @@ def build_schedulers(
     return [
         transformers.get_cosine_schedule_with_warmup(optimizer, warmup, steps) for optimizer in optimizers
     ]
+
+
+def train_steps(
+    model: PreTrainedModel,
+    losses: Iterator[torch.Tensor],
+    *,
+    steps: int,
+    matrix_learning_rate: float,
+    embedding_learning_rate: float,
+    adam_betas: tuple[float, float],
+    weight_decay: float,
+    warmup_share: float,
+    max_gradient_norm: float,
+    report_every: int,
+) -> float:
+    """Train in place and return the mean loss of the last tenth of the steps.
+
+    `losses` is asked for the loss of one batch a step, when the model is ready for it.
+    """
+    optimizers = build_optimizers(
+        model,
+        matrix_learning_rate=matrix_learning_rate,
+        embedding_learning_rate=embedding_learning_rate,
+        adam_betas=adam_betas,
+        weight_decay=weight_decay,
+    )
+    schedulers = build_schedulers(optimizers, steps=steps, warmup_share=warmup_share)
+    found: list[float] = []
+    start = time.process_time()
+    model.train()
+    for step in range(1, steps + 1):
+        loss = next(losses)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), max_gradient_norm)
+        for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+        found.append(loss.item())
+        if step % report_every == 0:
+            seconds = time.process_time() - start
+            mean = np.mean(found[-report_every:])
+            print(f"step {step:5d}  loss {mean:.3f}  {seconds:.0f} CPU s", file=sys.stderr)
+    return float(np.mean(found[-max(1, steps // 10) :]))
 
 
 def save_model(

@@ -31,7 +31,7 @@ import torch
 import transformers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from small_models import build_optimizers, build_schedulers, save_model, train_byte_bpe
+from small_models import save_model, train_byte_bpe, train_steps
 from tasksel.contamination import check_contamination
 from tasksel.run_folder import file_sha256
 
@@ -191,31 +191,19 @@ def text_loss(model: LlamaForCausalLM, rows: torch.Tensor, dtype: str) -> torch.
 
 def train_model(model: LlamaForCausalLM, documents: list[np.ndarray], config: TrainingConfig) -> float:
     """Train in place and return the mean loss of the last tenth of the steps, in nats a token."""
-    optimizers = build_optimizers(
+    losses = (text_loss(model, batch, config.dtype) for batch in draw_batches(documents, config))
+    return train_steps(
         model,
+        losses,
+        steps=config.steps,
         matrix_learning_rate=config.matrix_learning_rate,
         embedding_learning_rate=config.embedding_learning_rate,
         adam_betas=config.adam_betas,
         weight_decay=config.weight_decay,
+        warmup_share=config.warmup_share,
+        max_gradient_norm=config.max_gradient_norm,
+        report_every=50,
     )
-    schedulers = build_schedulers(optimizers, steps=config.steps, warmup_share=config.warmup_share)
-    batches = draw_batches(documents, config)
-    losses: list[float] = []
-    start = time.process_time()
-    model.train()
-    for step in range(1, config.steps + 1):
-        loss = text_loss(model, next(batches), config.dtype)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm)
-        for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
-            optimizer.step()
-            scheduler.step()
-            optimizer.zero_grad()
-        losses.append(loss.item())
-        if step % 50 == 0:
-            seconds = time.process_time() - start
-            print(f"step {step:5d}  loss {np.mean(losses[-50:]):.3f}  {seconds:.0f} CPU s", file=sys.stderr)
-    return float(np.mean(losses[-max(1, config.steps // 10) :]))
 
 
 @torch.inference_mode()

@@ -7,7 +7,6 @@ asked before a study reports. Short questions cannot be told apart by words and 
 from __future__ import annotations
 
 import importlib.metadata
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ import polars as pl
 
 from tasksel.embedding import read_embeddings
 from tasksel.pool import load_pool
-from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, atomic_path, write_json
+from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, write_json
+from tasksel.run_folder_frames import write_frame
 from tasksel_core import nearest_neighbours
 from tasksel_core.errors import ConfigError
 
@@ -323,10 +323,7 @@ def _count_similar(similar: pl.DataFrame | None) -> dict[str, int | None]:
 
 def _write(folder: Path, result: Contamination) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    content = io.BytesIO()  # through memory, since polars hides a full disk behind an error of its own
-    result.hits.write_parquet(content)
-    with atomic_path(folder / HITS_NAME) as temporary:
-        temporary.write_bytes(content.getbuffer())
+    write_frame(folder / HITS_NAME, result.hits)
     manifest = {
         "format_version": FORMAT_VERSION,
         "pool": result.pool,

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
 
 from tasksel.causal_model import load_model, suitable_threads
 from tasksel.evaluation import EvaluationSettings, evaluate
 from tasksel.evaluation_figures import pool_weighted_mean
 from tasksel.hidden_states import embed_hidden_states
 from tasksel.pool import load_pool
-from tasksel.run_folder import atomic_path
+from tasksel.run_folder import write_text
+from tasksel.run_folder_frames import write_array, write_frame
 from tasksel.scoring import ScoreProgress, ScoreSummary, score
 from tasksel.selection import Selection, select
 from tasksel.toy_world import make_toy_holdout, make_toy_pool
@@ -223,13 +221,9 @@ def _demo_pool(
     """Load the user's pool, or write the embedded one to the folder, where it can be looked at."""
     if pool is not None:
         return load_pool(pool, task_column=task_column, id_column=id_column)
-    return load_pool(_write_frame(folder / "pool.parquet", make_toy_pool(seed)))
-
-
-def _write_frame(path: Path, frame: pl.DataFrame) -> Path:
-    with atomic_path(path) as temporary:
-        frame.write_parquet(temporary)
-    return path
+    path = folder / "pool.parquet"
+    write_frame(path, make_toy_pool(seed))
+    return load_pool(path)
 
 
 def _embed(path: Path, pool: Pool, model: str) -> str:
@@ -241,11 +235,8 @@ def _embed(path: Path, pool: Pool, model: str) -> str:
     causal_model = load_model(model)
     with suitable_threads(causal_model):
         vectors = embed_hidden_states(causal_model, pool.frame["prompt"].to_list())
-    content = io.BytesIO()
-    np.save(content, vectors)
-    for place, written in ((path, content.getvalue()), (marker, pool.sha256.encode())):
-        with atomic_path(place) as temporary:
-            temporary.write_bytes(written)
+    write_array(path, vectors)
+    write_text(marker, pool.sha256)
     return str(path)
 
 
@@ -254,7 +245,9 @@ class _Judge:
 
     def __init__(self, folder: Path, pool: pl.DataFrame, seed: int) -> None:
         self._seed = seed
-        self._holdout = load_pool(_write_frame(folder / "holdout.parquet", make_toy_holdout(seed)))
+        path = folder / "holdout.parquet"
+        write_frame(path, make_toy_holdout(seed))
+        self._holdout = load_pool(path)
         self._shares = dict(pool["task"].value_counts(normalize=True).iter_rows())
 
     def train_and_evaluate(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tasksel.intervals import Interval
 
-__all__ = ["LOWER_IS_BETTER", "overall_figures", "pool_weighted_mean", "task_figures"]
+__all__ = ["LOWER_IS_BETTER", "direction_of", "overall_figures", "pool_weighted_mean", "task_figures"]
 
 LOWER_IS_BETTER: Final = frozenset({"loss"})
 """Metrics that count what is wrong; of all others a higher figure is the better one."""
@@ -26,6 +26,17 @@ LOWER_IS_BETTER: Final = frozenset({"loss"})
 BOOTSTRAP_RESAMPLES: Final = 2_000
 """A percentile at .025 then stands on 50 resamples; ten times as many move an end by about a hundredth of
 the width."""
+
+
+def direction_of(metric: str) -> float:
+    """Return 1.0 where a higher figure is better and -1.0 where a lower one is.
+
+    Examples
+    --------
+    >>> direction_of("exact_match"), direction_of("loss")
+    (1.0, -1.0)
+    """
+    return -1.0 if metric in LOWER_IS_BETTER else 1.0
 
 
 def task_figures(examples: pl.DataFrame, metrics: Sequence[str]) -> pl.DataFrame:

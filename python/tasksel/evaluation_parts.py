@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
 from typing import TYPE_CHECKING, Final
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from tasksel.causal_model_folder import first_line
-from tasksel.run_folder import atomic_path
+from tasksel.run_folder_frames import write_frame
 from tasksel_core.errors import ResumeError
 
 if TYPE_CHECKING:
@@ -80,10 +79,7 @@ def answer_in_parts(
 
 
 def _write_part(path: Path, frame: pl.DataFrame, counts: Mapping[str, int], run_sha256: str) -> None:
-    content = io.BytesIO()  # through memory, since polars hides a full disk behind an error of its own
-    frame.write_parquet(content, metadata={_RUN_KEY: run_sha256, _COUNTS_KEY: json.dumps(dict(counts))})
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
+    write_frame(path, frame, metadata={_RUN_KEY: run_sha256, _COUNTS_KEY: json.dumps(dict(counts))})
 
 
 def _read_part(path: Path, part: pl.DataFrame, run_sha256: str) -> tuple[pl.DataFrame, dict[str, int]]:

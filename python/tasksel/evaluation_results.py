@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasksel.evaluation_figures import overall_figures, task_figures
-from tasksel.run_folder import atomic_path
+from tasksel.run_folder import write_text
+from tasksel.run_folder_frames import write_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,13 +140,5 @@ def write_suite(out: Path, result: SuiteResult) -> None:
     folder = out / _folder_name(result.name)
     folder.mkdir(exist_ok=True)
     if result.examples is not None:
-        _write_frame(folder / "examples.parquet", result.examples)
-    with atomic_path(folder / "tasks.csv") as temporary:
-        temporary.write_text(result.tasks.write_csv(), encoding="utf-8")
-
-
-def _write_frame(path: Path, frame: pl.DataFrame) -> None:
-    content = io.BytesIO()  # through memory, since polars hides a full disk behind an error of its own
-    frame.write_parquet(content)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
+        write_frame(folder / "examples.parquet", result.examples)
+    write_text(folder / "tasks.csv", result.tasks.write_csv())

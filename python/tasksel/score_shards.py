@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from tasksel.run_folder import atomic_path
+from tasksel.run_folder_frames import write_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,11 +134,7 @@ def shard_name(number: int) -> str:
 
 def write_shard(path: Path, frame: pl.DataFrame, *, run_sha256: str, split_batches: int) -> None:
     """Write a shard whole or not at all, with the run that it belongs to in its metadata."""
-    # Through memory, since polars hides a full disk behind an error of its own.
-    content = io.BytesIO()
-    frame.write_parquet(content, metadata={_RUN_KEY: run_sha256, _SPLIT_KEY: str(split_batches)})
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
+    write_frame(path, frame, metadata={_RUN_KEY: run_sha256, _SPLIT_KEY: str(split_batches)})
 
 
 def build_frame(

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tasksel.causal_model_folder import find_model_folder, model_sha256
 from tasksel.contamination import check_contamination
-from tasksel.pool_ids import columns_sha256
 from tasksel.run_folder import FORMAT_VERSION, read_json, text_sha256, write_json
 from tasksel.study.draws import Draw
 from tasksel.study.oracle import draw_doses, fit_gain_curve
@@ -194,9 +192,7 @@ class CellWork:
     def plan_dose_run(self, place: tuple[str, int]) -> Training:
         """Plan run `place[1]` of the trainings that measure the gains of a world."""
         world, run = place
-        oracle = self.study.oracle
-        assert oracle is not None  # noqa: S101 - the study checked it; for the type checker
-        draw = self._draw(world, oracle.seed + run, per_task=self._dose_size())
+        draw = self.find_dose_draw(world, run)
         draw.prepare(frozenset())
         rows: list[int] = []
         pool = draw.pool.with_row_index("row")
@@ -207,7 +203,7 @@ class CellWork:
     def dose_of_run(self, draw: Draw, run: int) -> dict[str, int]:
         """Return the labels of each task in a run; a task with fewer prompts gives what it has."""
         oracle = self.study.oracle
-        assert oracle is not None  # noqa: S101 - as above
+        assert oracle is not None  # noqa: S101 - the study checked it; for the type checker
         counts = dict(draw.pool["task"].value_counts().sort("task").iter_rows())
         doses = draw_doses(len(counts), oracle.doses, oracle.runs, np.random.default_rng([oracle.seed, 17]))
         return {
@@ -250,8 +246,8 @@ class CellWork:
             "arm": cell.arm if arm is None else asdict(arm),
             "budget": cell.budget,
             "seed": cell.seed,
-            "pool": columns_sha256(draw.pool, ("id", "task", "prompt", "response")),
-            "model": model_sha256(find_model_folder(draw.world.model)),
+            "pool": draw.pool_sha256,
+            "model": draw.world.model_sha256,
             "training": self.study.training_of(draw.world.config) if _has_rounds(arm) else None,
             "gains": read_json(self.gains_path(cell.world)) if arm is not None and arm.oracle else None,
         }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from tasksel.evaluation_figures import LOWER_IS_BETTER
+from tasksel.evaluation_figures import direction_of
 from tasksel.intervals import bootstrap_interval, sign_test
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _compare_group(
     key: dict[str, Any], group: pl.DataFrame, baselines: Sequence[str], kind: str
 ) -> Iterator[dict[str, Any]]:
     arms = group["arm"].unique(maintain_order=True).to_list()
-    sign = -1.0 if key["metric"] in LOWER_IS_BETTER else 1.0
+    sign = direction_of(key["metric"])
     for baseline in baselines:
         reference = group.filter(pl.col("arm") == baseline).select(
             "own_world", "seed", pl.col(kind).alias("other")
@@ -180,7 +180,7 @@ def _efficiency_in_world(
     cells: pl.DataFrame, baseline: str, metric: str
 ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
     """Yield a row for each arm and budget, and the ratios: first the measured one, then the resampled."""
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    sign = direction_of(metric)
     seeds = cells["seed"].unique().sort().to_list()
     budgets = cells.filter(pl.col("arm") == baseline)["budget"].unique().sort().to_list()
     labels = dict(cells.group_by("budget").agg(pl.col("labels").mean()).iter_rows())

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
@@ -21,7 +20,8 @@ from tasksel.evaluation_loss import measure_losses
 from tasksel.hidden_states import embed_hidden_states
 from tasksel.pool import load_pool
 from tasksel.pool_ids import columns_sha256
-from tasksel.run_folder import MANIFEST_NAME, atomic_path, read_json, write_json
+from tasksel.run_folder import MANIFEST_NAME, read_json, write_json
+from tasksel.run_folder_frames import write_array, write_frame
 from tasksel.scores import read_scores
 from tasksel.scoring import score
 from tasksel.study.worlds import SOURCE_ROW
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tasksel.scores import Scores
     from tasksel.study.worlds import World
 
-__all__ = ["SHARED_WORK", "Draw", "write_frame"]
+__all__ = ["SHARED_WORK", "Draw"]
 
 SHARED_WORK: Final = ("scores", "embeddings", "losses")
 """What a draw can be asked to prepare."""
@@ -71,13 +71,12 @@ class Draw:
     @cached_property
     def pool(self) -> pl.DataFrame:
         """The pool with its responses, as it was drawn."""
-        path = self.folder / POOL_NAME
-        return pl.read_parquet(path) if path.exists() else self._draw_pool()
+        return pl.read_parquet(self.pool_path) if self.pool_path.exists() else self._draw_pool()
 
     @cached_property
     def holdout(self) -> pl.DataFrame:
         """Held-out prompts with responses, equally many a task."""
-        path = self.folder / HOLDOUT_NAME
+        path = self.holdout_path
         return pl.read_parquet(path) if path.exists() else self.world.make_holdout(self.seed)
 
     @property
@@ -89,6 +88,11 @@ class Draw:
     def holdout_path(self) -> Path:
         """Where the holdout stands once it is prepared."""
         return self.folder / HOLDOUT_NAME
+
+    @cached_property
+    def pool_sha256(self) -> str:
+        """Hash of the pool's ids, tasks, prompts and responses."""
+        return _content_sha256(self.pool)
 
     @property
     def prompts(self) -> pl.DataFrame:
@@ -104,11 +108,10 @@ class Draw:
     def prepare(self, needed: frozenset[str]) -> None:
         """Write the pool, the holdout and whatever of `SHARED_WORK` is needed; what is there is kept."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name, frame in (
-            (POOL_NAME, self._draw_pool()),
-            (HOLDOUT_NAME, self.world.make_holdout(self.seed)),
+        for path, frame in (
+            (self.pool_path, self._draw_pool()),
+            (self.holdout_path, self.world.make_holdout(self.seed)),
         ):
-            path = self.folder / name
             if not path.exists():
                 write_frame(path, frame)
             elif _content_sha256(pl.read_parquet(path)) != _content_sha256(frame):
@@ -131,12 +134,6 @@ class Draw:
         costs = read_json(path) if path.exists() else {}
         costs[stage] = costs.get(stage, 0.0) + time.process_time() - started_s
         write_json(path, costs)
-
-    @property
-    def costs(self) -> dict[str, float]:
-        """CPU seconds of each stage of the shared work so far."""
-        path = self.folder / COSTS_NAME
-        return read_json(path) if path.exists() else {}
 
     def read_scores(self, metric: str) -> Scores:
         """Return the base model's confidence of each pool row."""
@@ -194,36 +191,19 @@ class Draw:
                 vectors = embed_hidden_states(causal_model, self.pool["prompt"].to_list())
         else:
             vectors = _rows_of_file(self.world.embeddings, self.pool)
-        _write_array(path, vectors)
+        write_array(path, vectors)
 
     def _measure_losses(self) -> None:
         path = self.folder / "losses.npy"
         if path.exists():
             return
-        causal_model = load_model(self.world.model)
-        with suitable_threads(causal_model):
-            examples = measure_losses(causal_model, load_pool(self.pool))
-        _write_array(path, examples["loss"].to_numpy())
+        examples = measure_losses(load_model(self.world.model), load_pool(self.pool))
+        write_array(path, examples["loss"].to_numpy())
 
 
 def read_generations(run: Path, pool: pl.DataFrame) -> pl.Series:
     """Return the answers of a scoring run over a pool, in the pool's order."""
     return pool.select("id").join(read_answers(run), on="id", how="left", maintain_order="left")["generation"]
-
-
-def write_frame(path: Path, frame: pl.DataFrame) -> None:
-    """Write a Parquet file that appears whole or not at all."""
-    content = io.BytesIO()  # through memory, since polars hides a full disk behind an error of its own
-    frame.write_parquet(content)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
-
-
-def _write_array(path: Path, array: NDArray[Any]) -> None:
-    content = io.BytesIO()
-    np.save(content, array)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
 
 
 def _rows_of_file(path: Path, pool: pl.DataFrame) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from tasksel.evaluation_figures import LOWER_IS_BETTER
+from tasksel.evaluation_figures import LOWER_IS_BETTER, direction_of
 from tasksel.study.cells import ALL_LABELS, NO_LABELS
 from tasksel.study.comparisons import ALL_WORLDS
 from tasksel.study.plots import (
@@ -123,7 +123,7 @@ def _difference_rows(differences: pl.DataFrame, cells: pl.DataFrame) -> pl.DataF
 def _gains_by_world(result: StudyResult) -> Iterator[tuple[str, pl.DataFrame]]:
     """Yield mean gain and confidence of each task over the seeds, for worlds that were scored."""
     metric = result.study.primary
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    sign = direction_of(metric)
     tasks = result.shown.tasks
     if "confidence" not in tasks.columns or metric not in tasks.columns:
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tasksel.run_folder import write_text
-from tasksel.study.draws import write_frame
+from tasksel.run_folder_frames import write_frame
 from tasksel.study.page import render_page
 from tasksel.study.pictures import draw_pictures
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from tasksel.evaluation_figures import LOWER_IS_BETTER, pool_weighted_mean
+from tasksel.evaluation_figures import direction_of, pool_weighted_mean
 from tasksel.run_folder import read_json
 from tasksel.study.cells import ALL_LABELS, NO_LABELS
 from tasksel.study.comparisons import compare_arms, measure_label_efficiency, summarise_arms
@@ -102,7 +102,7 @@ def _means(result: dict[str, Any], metric: str, shares: Sequence[float]) -> tupl
 def choose_candidate(study: StudyConfig, tuned: CollectedCells) -> str:
     """Return the candidate with the best mean over the tuning cells; the first of equal ones."""
     assert study.tuning is not None  # noqa: S101 - asked for only then; for the type checker
-    sign = -1.0 if study.primary in LOWER_IS_BETTER else 1.0
+    sign = direction_of(study.primary)
     cells = tuned.cells.filter(pl.col("metric") == study.primary)
     means = dict(cells.group_by("arm").agg(pl.col("macro").mean()).iter_rows())
     return max(study.tuning.candidates, key=lambda name: sign * means[name])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from tasksel.evaluation_figures import LOWER_IS_BETTER
+from tasksel.evaluation_figures import direction_of
 from tasksel.run_folder import folder_lock, read_json, write_json
 from tasksel.study.cells import ALL_LABELS, NO_LABELS, Cell, CellWork
 from tasksel.study.config import StudyConfig
@@ -239,7 +239,7 @@ class _StudyRun:
                 )
             doses.append([dose[name] for name in names])
             figures.append([found[name] for name in names])
-        sign = -1.0 if self.study.primary in LOWER_IS_BETTER else 1.0
+        sign = direction_of(self.study.primary)
         levels, curves = fit_gain_curves(np.array(doses), sign * np.array(figures))
         path = self.work.gains_path(world.name)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from tasksel.causal_model_folder import find_model_folder, model_sha256
 from tasksel.evaluation import BENCHMARK_FILES, EvaluationSettings, evaluate
 from tasksel.pool_ids import columns_sha256
 from tasksel.run_folder import FORMAT_VERSION, file_sha256, read_json, text_sha256, write_json
@@ -105,7 +104,7 @@ def plan_training(
     questions = draw.holdout if asked is None else draw.pool[np.sort(asked)]
     depends_on = {
         "format_version": FORMAT_VERSION,
-        "model": model_sha256(find_model_folder(draw.world.model)),
+        "model": draw.world.model_sha256,
         "labels": columns_sha256(noisy_labels(draw, ordered, label_noise), ("prompt", "response")),
         "training": settings.to_identity() if len(ordered) else None,
         "questions": columns_sha256(questions, ("task", "prompt", "response")),
@@ -127,22 +126,22 @@ def plan_training(
 
 def _identify_benchmarks(study: StudyConfig, *, is_evaluated: bool) -> dict[str, Any]:
     """Hash the files of the benchmarks that a training is evaluated on."""
-    suites = [suite for suite in find_suites(study) if suite in BENCHMARK_FILES]
-    if not is_evaluated or not suites or study.benchmarks is None:
-        return {}
-    folder = study.folder / study.benchmarks
-    names = [name for suite in suites for name in BENCHMARK_FILES[suite] if (folder / name).is_file()]
-    return {"benchmarks": {name: file_sha256(folder / name) for name in names}}
+    paths = [path for files in _benchmark_files(study) for path in files if path.is_file()]
+    return {"benchmarks": {path.name: file_sha256(path) for path in paths}} if is_evaluated and paths else {}
 
 
 def benchmark_questions(study: StudyConfig) -> list[Path]:
     """Return the files with the questions of the benchmarks that a study evaluates on."""
+    return [questions for questions, *_ in _benchmark_files(study)]
+
+
+def _benchmark_files(study: StudyConfig) -> list[list[Path]]:
+    """Return the files of each benchmark that a study evaluates on, its questions first."""
+    if study.benchmarks is None:
+        return []
+    folder = study.folder / study.benchmarks
     asked = [suite for suite in find_suites(study) if suite in BENCHMARK_FILES]
-    return (
-        []
-        if study.benchmarks is None
-        else [study.folder / study.benchmarks / BENCHMARK_FILES[each][0] for each in asked]
-    )
+    return [[folder / name for name in BENCHMARK_FILES[suite]] for suite in asked]
 
 
 def find_suites(study: StudyConfig) -> list[str]:

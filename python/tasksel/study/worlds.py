@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 
-from tasksel.causal_model_folder import EMBEDDED_MODEL
+from tasksel.causal_model_folder import EMBEDDED_MODEL, find_model_folder, model_sha256
 from tasksel.pool import load_pool
 from tasksel.toy_world import (
     make_long_answer_holdout,
@@ -63,6 +64,11 @@ class World:
     def name(self) -> str:
         """What tables call it."""
         return self.config.name
+
+    @cached_property
+    def model_sha256(self) -> str:
+        """Hash of the base model's files; see `tasksel.causal_model_folder.model_sha256`."""
+        return model_sha256(find_model_folder(self.model))
 
     def make_pool(self, seed: int) -> pl.DataFrame:
         """Draw the pool of a seed."""
