@@ -6,17 +6,24 @@ with Ctrl-C.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
-import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from tasksel import terminal
+from tasksel.cli_errors import reported_errors
+from tasksel.cli_options import (
+    DebugOption,
+    IdColumnOption,
+    JsonOption,
+    PoolArgument,
+    QuietOption,
+    SeedOption,
+    TaskColumnOption,
+)
+from tasksel.cli_output import print_json, shown_progress
 from tasksel.endpoint import DEFAULT_KEY_VARIABLE
 from tasksel.strategies import (
     DEFAULT_PICKER,
@@ -31,16 +38,9 @@ from tasksel.strategies import (
 from tasksel.terminal_contamination import print_contamination
 from tasksel.terminal_evaluation import print_evaluation
 from tasksel_core import __version__
-from tasksel_core.errors import ConfigError, TaskselError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tasksel_core.errors import ConfigError
 
 __all__ = ["app", "main"]
-
-USER_MISTAKE = 2
-MACHINE_FAILURE = 1
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="tasksel",
@@ -49,16 +49,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-PoolArgument = Annotated[
-    Path, typer.Argument(help="Prompts: Parquet, JSONL, JSON or CSV in any of the usual shapes.")
-]
-TaskColumnOption = Annotated[str | None, typer.Option(help="Column of the pool to use as task.")]
-IdColumnOption = Annotated[str | None, typer.Option(help="Column of the pool to use as id.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -611,60 +601,6 @@ def read_options(given: list[str]) -> dict[str, str]:
             raise ConfigError(f"--option {text}: allowed is NAME=VALUE, each name once.")
         options[name] = value
     return options
-
-
-@contextlib.contextmanager
-def shown_progress(label: str, unit: str, *, shown: bool) -> Iterator[terminal.ScoreProgress | None]:
-    """Give a progress display, or None where nothing is to be shown."""
-    if not shown:
-        yield None
-        return
-    with terminal.ScoreProgress(label, unit) as progress:
-        yield progress
-
-
-@contextlib.contextmanager
-def reported_errors(*, debug: bool, stopped: str) -> Iterator[None]:
-    """Turn what goes wrong into one paragraph and an exit code; a traceback is for ``--debug``.
-
-    Parameters
-    ----------
-    debug : bool
-        Print the traceback before the paragraph.
-    stopped : str
-        What Ctrl-C leaves behind, as a sentence.
-    """
-    try:
-        yield
-    except TaskselError as error:
-        _report(str(error), debug=debug)
-        raise typer.Exit(USER_MISTAKE) from None
-    except KeyboardInterrupt:
-        _report(f"Stopped. {stopped}", debug=debug)
-        raise typer.Exit(INTERRUPTED) from None
-    except BrokenPipeError:
-        raise
-    except (OSError, MemoryError) as error:
-        _report(_machine_failure(error), debug=debug)
-        raise typer.Exit(MACHINE_FAILURE) from None
-
-
-def _report(message: str, *, debug: bool) -> None:
-    if debug:
-        traceback.print_exc()
-    terminal.print_error(message)
-
-
-def _machine_failure(error: OSError | MemoryError) -> str:
-    if isinstance(error, MemoryError):
-        return "There is not enough memory for this."
-    place = f" ({error.filename})" if error.filename else ""
-    return f"{error.strerror or error}{place}. What was finished before is kept."
-
-
-def print_json(content: dict[str, Any]) -> None:
-    """Print one JSON object; anything that is not finite becomes null, as JSON knows no NaN."""
-    sys.stdout.write(json.dumps(content, ensure_ascii=False, indent=2, default=str) + "\n")
 
 
 def main() -> None:
