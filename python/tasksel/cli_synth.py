@@ -1,0 +1,16 @@
+"""The verbs of synthetic data: a group of the command line whose parts register their own."""
+
+from __future__ import annotations
+
+import typer
+
+__all__ = ["synth_app"]
+
+synth_app = typer.Typer(
+    name="synth",
+    help="Write what the pool lacks: plan, run, validate, export synthetic data.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# Each part brings its own verbs: `from tasksel import cli_synth_x` above, `cli_synth_x.register(synth_app)` here.

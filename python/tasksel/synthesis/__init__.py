@@ -1,0 +1,1 @@
+"""Synthetic data by plan: strata and counts, requests, edge cases, checks."""
