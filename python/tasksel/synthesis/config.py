@@ -101,7 +101,7 @@ class CustomEdgeConfig:
     def __post_init__(self) -> None:
         where = f"[edge.custom.{self.name}]"
         check_name("The name of an edge category", self.name)
-        check_name(f"instruction of {where}", self.instruction)
+        check_text(f"instruction of {where}", self.instruction, may_be_empty=False)
         check_pattern(f"pattern of {where}", self.pattern)
         check_number(f"weight of {where}", self.weight, 0)
         if self.name in EDGE_CATEGORIES:
@@ -162,7 +162,7 @@ class RecordConfig:
     response: str | None = None
 
     def __post_init__(self) -> None:
-        check_name("prompt of [record]", self.prompt)
+        check_text("prompt of [record]", self.prompt, may_be_empty=False)
         if self.response is not None:
             check_text("response of [record]", self.response)
 

@@ -71,10 +71,12 @@ def check_table(where: str, value: Any) -> None:
         raise ConfigError(f"{where} is {value!r}; a table is wanted.")
 
 
-def check_text(where: str, text: Any) -> None:
-    """Refuse what is not text; empty text is allowed."""
+def check_text(where: str, text: Any, *, may_be_empty: bool = True) -> None:
+    """Refuse what is not text, of any number of lines."""
     if not isinstance(text, str):
         raise ConfigError(f"{where} is {text!r}; text is wanted.")
+    if not may_be_empty and not text.strip():
+        raise ConfigError(f"{where} is empty.")
 
 
 def check_name(where: str, name: Any) -> None:
