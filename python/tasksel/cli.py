@@ -24,6 +24,7 @@ from tasksel.cli_options import (
     TaskColumnOption,
 )
 from tasksel.cli_output import print_json, shown_progress
+from tasksel.cli_synth import synth_app
 from tasksel.endpoint import DEFAULT_KEY_VARIABLE
 from tasksel.strategies import (
     DEFAULT_PICKER,
@@ -49,6 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(synth_app)
 
 
 @app.callback(invoke_without_command=True)

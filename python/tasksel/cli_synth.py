@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from tasksel import cli_synth_plan
+
 __all__ = ["synth_app"]
 
 synth_app = typer.Typer(
@@ -13,4 +15,5 @@ synth_app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# Each part brings its own verbs: `from tasksel import cli_synth_x` above, `cli_synth_x.register(synth_app)` here.
+# Each part brings its own verbs: `from tasksel import cli_synth_x` above, its `register(synth_app)` here.
+cli_synth_plan.register(synth_app)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tasksel.pool import PoolSource
     from tasksel.synthesis.config import StrataConfig
 
-__all__ = ["HeldCounts", "count_held"]
+__all__ = ["HeldCounts", "column_text", "count_held"]
 
 _SELECTED: Final = "selected.parquet"
 _EXAMPLES_SHOWN: Final = 3
@@ -71,10 +71,10 @@ def count_held(source: PoolSource, strata: StrataConfig, *, noun: str = "pool") 
     frame, levels = pool.frame, list(strata.levels)
     lacking = [level for level in levels if level not in frame.columns]
     if not lacking:
-        found = frame.select(_as_text(frame, level) for level in levels)
+        found = frame.select(column_text(frame, level) for level in levels)
         wanted = list(strata.combinations())
     elif "task" in frame.columns:
-        found = frame.select(_as_text(frame, "task"))
+        found = frame.select(column_text(frame, "task"))
         wanted = [(stratum_name(values),) for values in strata.combinations()]
     else:
         raise SchemaError(_no_columns(noun, pool, lacking))
@@ -97,12 +97,21 @@ def _selected_file(source: PoolSource) -> PoolSource:
     return source
 
 
-def _as_text(frame: pl.DataFrame, name: str) -> pl.Expr:
-    """Read a column as text; a rating of 5.0, as files with gaps have it, is 5."""
+def column_text(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Read a column as text; a rating of 5.0, as files with gaps have it, is 5.
+
+    Examples
+    --------
+    >>> frame = pl.DataFrame({"rating": [5.0, None, 2.5]})
+    >>> frame.select(column_text(frame, "rating"))["rating"].to_list()
+    ['5', None, '2.5']
+    """
     column = pl.col(name)
     if frame.schema[name].is_float():
         whole = column.cast(pl.Int64, strict=False)
         return pl.when(whole == column).then(whole.cast(pl.String)).otherwise(column.cast(pl.String))
+    if frame.schema[name].is_nested():
+        raise SchemaError(f"The column {name!r} holds lists or structs; text or numbers are wanted.")
     return column.cast(pl.String, strict=False)
 
 

@@ -315,13 +315,19 @@ def _margins_frame(
         parts.append(_margin(level, values, asked, held, [tier.sum(axis=others) for tier in tiers]))
     total = int(strata.planned.sum())
     for each in dimensions:
-        if each.name == EDGE or missing is not None:
-            asked = each.counts.astype(np.float64)
-        else:
-            asked = np.array(list(config.dimension(each.name).shares.values())) * total
+        asked = each.counts.astype(np.float64) if missing is not None else _asked(config, each.name, total)
         held = np.zeros(len(asked), dtype=np.int64)
         parts.append(_margin(each.name, each.values, asked, held, [tier.sum(axis=0) for tier in each.tiers]))
     return pl.concat(parts)
+
+
+def _asked(config: SynthesisConfig, name: str, total: int) -> NDArray[np.float64]:
+    """Return how many examples of each value are asked for, before rounding."""
+    if name != EDGE:
+        return np.array(list(config.dimension(name).shares.values())) * total
+    share, weights = (0.0, {}) if config.edge is None else (config.edge.share, config.edge.weights)
+    every = sum(weights.values())
+    return np.array([total * (1 - share), *(total * share * weight / every for weight in weights.values())])
 
 
 def _margin(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
 
+from tasksel.pool_files import scan_file
 from tasksel.synthesis.config_values import stratum_name
 from tasksel_core.errors import SchemaError
 
@@ -23,7 +24,7 @@ EDGE = "edge"
 _COLUMNS = ("dimension", "value", "missing")
 
 ShortfallSource: TypeAlias = "str | os.PathLike[str] | pl.DataFrame"
-"""A Parquet or CSV file, or a frame, with the columns `dimension`, `value` and `missing`."""
+"""A Parquet, JSONL or CSV file, or a frame, with the columns `dimension`, `value` and `missing`."""
 
 
 def read_shortfall(source: ShortfallSource, config: SynthesisConfig) -> dict[str, dict[str, int]]:
@@ -47,7 +48,11 @@ def read_shortfall(source: ShortfallSource, config: SynthesisConfig) -> dict[str
     SchemaError
         The file cannot be read, lacks a column, or names something that the configuration does not have.
     """
-    frame, name = (source, "shortfall") if isinstance(source, pl.DataFrame) else _read_frame(Path(source))
+    if isinstance(source, pl.DataFrame):
+        frame, name = source, "shortfall"
+    else:
+        frame = scan_file(Path(source), text_columns=("dimension", "value"), eager=True).frame.collect()
+        name = f"shortfall {Path(source).name}"
     lacking = [column for column in _COLUMNS if column not in frame.columns]
     if lacking:
         raise SchemaError(f"The {name} has no column {lacking[0]!r}; wanted are {', '.join(_COLUMNS)}.")
@@ -85,16 +90,6 @@ def sum_shortfall(missing: Mapping[str, Mapping[str, int]]) -> int:
     4
     """
     return max((sum(values.values()) for values in missing.values()), default=0)
-
-
-def _read_frame(path: Path) -> tuple[pl.DataFrame, str]:
-    try:
-        frame = pl.read_csv(path) if path.suffix == ".csv" else pl.read_parquet(path)
-    except OSError as error:
-        raise SchemaError(f"The shortfall {path} cannot be read: {error.strerror or error}.") from error
-    except pl.exceptions.PolarsError as error:
-        raise SchemaError(f"The shortfall {path} is neither Parquet nor CSV ({error}).") from error
-    return frame, f"shortfall {path.name}"
 
 
 def _allowed_values(config: SynthesisConfig) -> dict[str, frozenset[str]]:
