@@ -110,6 +110,7 @@ def parse_config(content: Mapping[str, Any], *, name: str, folder: Path) -> Synt
     {'rating': ('1', '2', '3')}
     """
     given = {"name": name, **content}
+    _refuse_unknown(SynthesisConfig, given, "the configuration", added=("folder",))
     if "strata" not in given:
         raise ConfigError("The configuration lacks the section [strata.levels].")
     given["strata"] = _read_strata(given["strata"])
@@ -240,15 +241,23 @@ def _read_edge(given: Any) -> EdgeConfig:
 def _read_section(kind: type[Section], given: Any, where: str, **added: Any) -> Section:
     """Make a section of its keys, and of what the file says by the place of the section."""
     check_table(where, given)
-    fields = [each for each in dataclasses.fields(kind) if each.name not in added]  # type: ignore[arg-type] # a dataclass, as its callers see
-    names = [each.name for each in fields]
-    unknown = [key for key in given if key not in names]
-    if unknown:
-        raise ConfigError(f"Unknown key {unknown[0]!r} in {where}; allowed are {', '.join(names)}.")
-    required = [each.name for each in fields if _has_no_default(each) and each.name not in given]
-    if required:
-        raise ConfigError(f"{where} lacks {required[0]!r}.")
+    _refuse_unknown(kind, given, where, added=tuple(added))
+    required = [each.name for each in _fields(kind) if _has_no_default(each)]
+    lacking = [name for name in required if name not in given and name not in added]
+    if lacking:
+        raise ConfigError(f"{where} lacks {lacking[0]!r}.")
     return kind(**given, **added)
+
+
+def _refuse_unknown(kind: type[Any], given: Mapping[str, Any], where: str, added: tuple[str, ...]) -> None:
+    allowed = [each.name for each in _fields(kind) if each.name not in added]
+    unknown = [key for key in given if key not in allowed]
+    if unknown:
+        raise ConfigError(f"Unknown key {unknown[0]!r} in {where}; allowed are {', '.join(allowed)}.")
+
+
+def _fields(kind: type[Any]) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(kind)
 
 
 def _table(given: Mapping[str, Any], key: str, where: str | None = None) -> Mapping[str, Any]:

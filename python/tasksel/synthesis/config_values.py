@@ -81,7 +81,8 @@ def check_text(where: str, text: Any, *, may_be_empty: bool = True) -> None:
 
 def check_name(where: str, name: Any) -> None:
     """Refuse an empty name, or one with spaces around it or characters that cannot be seen."""
-    if not isinstance(name, str) or not name.strip() or name != name.strip():
+    check_text(where, name)
+    if not name.strip() or name != name.strip():
         raise ConfigError(f"{where} is {name!r}; text without spaces around it is wanted.")
     hidden = [char for char in name if unicodedata.category(char) in ("Cc", "Cs")]
     if hidden:

@@ -122,6 +122,7 @@ def round_table(
     margins: Sequence[npt.ArrayLike] | None = None,
     low: NDArray[np.int64] | None = None,
     high: NDArray[np.int64] | None = None,
+    rigid_rows: bool = False,
 ) -> RoundedTable:
     """Round a table so that cells, the margins of each level and the total are rounded down or up.
 
@@ -133,7 +134,9 @@ def round_table(
         Real margins an axis, where `real` has them only nearly; its own by default.
     low, high : NDArray[np.int64], optional
         Further bounds of each cell, such as the next larger tier. Where they contradict the rest, cells and
-        then margins give way by as little as does it.
+        then margins give way by as little as does it; the total never does.
+    rigid_rows : bool
+        Of two levels: the margins of the first one never give way either.
 
     Returns
     -------
@@ -159,7 +162,7 @@ def round_table(
         raise ArrayError(f"The table sums to {wanted[0].sum():g}; a whole number is wanted.")
     least = np.zeros(table.shape, dtype=np.int64) if low is None else low
     most = np.where(table > 0, total, 0) if high is None else high
-    problem = _Problem(table, around(table), Bounds(least, most), wanted, total)
+    problem = _Problem(table, around(table), Bounds(least, most), wanted, total, rigid=(rigid_rows, False))
     counts = _round_flat(problem) if table.ndim <= 2 else _round_deep(problem)
     is_off = (counts < problem.cells.low) | (counts > problem.cells.high)
     return RoundedTable(counts, _find_misses(counts, wanted), int(is_off.sum()))
@@ -174,6 +177,7 @@ class _Problem:
     outer: Bounds
     margins: list[NDArray[np.float64]]
     total: int
+    rigid: tuple[bool, bool] = (False, False)
 
     def bounds(self, room: float) -> Bounds:
         """Return the bounds of the cells, with so much room on both sides, inside the outer bounds."""
@@ -182,11 +186,11 @@ class _Problem:
     def reshape(self, shape: tuple[int, int], margins: list[NDArray[np.float64]]) -> _Problem:
         """Return the same cells as rows and columns with margins of their own."""
         cells, outer = (Bounds(*(each.reshape(shape) for each in pair)) for pair in (self.cells, self.outer))
-        return _Problem(self.table.reshape(shape), cells, outer, margins, self.total)
+        return _Problem(self.table.reshape(shape), cells, outer, margins, self.total, self.rigid)
 
     def transpose(self) -> _Problem:
         cells, outer = (Bounds(*(each.T for each in pair)) for pair in (self.cells, self.outer))
-        return _Problem(self.table.T, cells, outer, self.margins[::-1], self.total)
+        return _Problem(self.table.T, cells, outer, self.margins[::-1], self.total, self.rigid[::-1])
 
 
 def _round_flat(problem: _Problem) -> NDArray[np.int64]:
@@ -204,7 +208,10 @@ def _fit_widening(problem: _Problem) -> NDArray[np.int64]:
     total = problem.total
     for cell_room, margin_room in _WIDENINGS:
         low, high = problem.bounds(cell_room)
-        rows, columns = (_widen(around(each), margin_room, total) for each in problem.margins)
+        rows, columns = (
+            _widen(around(each), 0 if is_rigid else margin_room, total)
+            for each, is_rigid in zip(problem.margins, problem.rigid, strict=True)
+        )
         start = spread_table(problem.table, low, high, rows)
         try:
             return fit_table(start, low, high, rows, columns, (total, total))
@@ -225,15 +232,19 @@ def _round_deep(problem: _Problem) -> NDArray[np.int64]:
     others = table.reshape(shape).sum(axis=0)
     counts = _fit_widening(problem.reshape(shape, [problem.margins[0], others])).reshape(table.shape)
     margins = [around(each) for each in problem.margins]
+    least = len(_find_misses(counts, problem.margins))
     for room in (0, 1, math.inf):
-        cells = problem.bounds(room)
-        counts = np.clip(counts, *cells)
-        for axis in range(table.ndim):
-            counts = _mend_level(counts, cells, margins[axis], axis)
-        if _find_misses(counts, problem.margins) or counts.sum() != total:
-            counts = search_table(counts, cells.low, cells.high, margins, total)
-        if not _find_misses(counts, problem.margins) and counts.sum() == total:
+        if not least:
             break
+        cells = problem.bounds(room)
+        tried = np.clip(counts, *cells)
+        for axis in range(table.ndim):
+            tried = _mend_level(tried, cells, margins[axis], axis)
+        if _find_misses(tried, problem.margins) or tried.sum() != total:
+            tried = search_table(tried, cells.low, cells.high, margins, total)
+        n_missed = len(_find_misses(tried, problem.margins))
+        if n_missed < least and tried.sum() == total:
+            counts, least = tried, n_missed
     return counts
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
 
 from tasksel.synthesis.config_values import stratum_name
-from tasksel.synthesis.controlled_rounding import largest_remainder, round_table
+from tasksel.synthesis.controlled_rounding import RoundedTable, largest_remainder, round_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     from tasksel.synthesis.config import StrataConfig
 
-__all__ = ["DimensionPlan", "cut_tiers", "deal_examples", "plan_dimension"]
+__all__ = ["DimensionPlan", "cut_counts", "cut_tiers", "deal_examples", "plan_dimension"]
+
+_ATTEMPTS: Final = 8
+"""Orders of the strata that are tried where a small tier cannot be in proportion; one does nearly always."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,20 +110,97 @@ def plan_dimension(
     DimensionPlan
     """
     strata = [tier.ravel() for tier in strata_tiers]
-    total = int(strata[-1].sum())
-    exact = largest_remainder(list(weights.values()), total) if counts is None else counts
+    exact = largest_remainder(list(weights.values()), int(strata[-1].sum())) if counts is None else counts
     # Rounding hands remainders on from row to row; a seeded order of the rows decides who gets them.
-    order = np.argsort(_random_keys(len(strata[-1]), seed, name, "strata"), kind="stable")
-    back = np.argsort(order, kind="stable")
+    orders = [
+        np.argsort(_random_keys(len(strata[-1]), seed, name, f"strata {attempt}"), kind="stable")
+        for attempt in range(_ATTEMPTS)
+    ]
+    for order in orders:
+        tiers = _cut_down(strata, exact, order)
+        if tiers is not None:
+            return DimensionPlan(name, tuple(weights), tiers)
+    built = [_build_up(strata, exact, order) for order in orders]
+    return DimensionPlan(name, tuple(weights), min(built, key=lambda each: each[1])[0])
+
+
+def _cut_down(
+    strata: Sequence[NDArray[np.int64]], exact: NDArray[np.int64], order: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], ...] | None:
+    """Return a table of strata against values for each tier: the whole one first, each smaller one within it.
+
+    Every cell of the whole table is within 1 of its share. What it gives a small stratum can leave a smaller
+    tier without any table; then there is None.
+    """
+    total = max(1, int(strata[-1].sum()))
     tiers: list[NDArray[np.int64]] = []
     for rows in reversed(strata):
         size = int(rows.sum())
-        shares = exact / max(1, total)
-        real = np.outer(rows[order], shares)
+        real = np.outer(rows[order], exact / total)
         high = tiers[-1] if tiers else np.where(real > 0, size, 0)
-        margins = [rows[order], exact * (size / max(1, total))]
-        tiers.append(round_table(real, margins=margins, high=high).counts)
-    return DimensionPlan(name, tuple(weights), tuple(tier[back] for tier in tiers[::-1]))
+        margins = [rows[order], exact * (size / total)]
+        rounded = round_table(real, margins=margins, high=high, rigid_rows=True)
+        if rounded.misses:
+            return None
+        tiers.append(rounded.counts)
+    back = np.argsort(order, kind="stable")
+    return tuple(tier[back] for tier in tiers[::-1])
+
+
+def _build_up(
+    strata: Sequence[NDArray[np.int64]], exact: NDArray[np.int64], order: NDArray[np.int64]
+) -> tuple[tuple[NDArray[np.int64], ...], int]:
+    """Return such tables from the smallest tier on, and how many cells of the whole are not within 1.
+
+    With the sums of every tier fixed beforehand, what is added to a tier can always be laid out; it is the
+    cells that give way.
+    """
+    tiers: list[NDArray[np.int64]] = []
+    rounded = RoundedTable(np.zeros((len(order), len(exact)), dtype=np.int64))
+    for rows, columns in zip(strata, cut_counts(exact, [int(tier.sum()) for tier in strata]), strict=True):
+        real = np.outer(rows[order], columns / max(1, rows.sum()))
+        rounded = round_table(real, margins=[rows[order], columns], low=rounded.counts)
+        tiers.append(rounded.counts)
+    back = np.argsort(order, kind="stable")
+    return tuple(tier[back] for tier in tiers), rounded.n_cells_off
+
+
+def cut_counts(counts: NDArray[np.int64], sizes: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Return nested parts of some counts, each within 1 of its proportion: the quota method.
+
+    Parameters
+    ----------
+    counts : NDArray[np.int64], shape (n,)
+        What is there in all.
+    sizes : sequence of int
+        Rising; the last is the sum of `counts`.
+
+    Returns
+    -------
+    list of NDArray[np.int64]
+        Counts for each size.
+
+    References
+    ----------
+    Balinski, M. L., Young, H. P. (1975). The quota method of apportionment. American Mathematical Monthly
+    82, 701-730.
+
+    Examples
+    --------
+    >>> [part.tolist() for part in cut_counts(np.array([6, 3, 1]), [2, 5, 10])]
+    [[2, 0, 0], [3, 2, 0], [6, 3, 1]]
+    """
+    total = int(counts.sum())
+    part = np.zeros_like(counts)
+    parts = []
+    for size in range(1, total + 1):
+        # Eligible is who stays within the upper quota: part < counts * size / total, in whole numbers.
+        eligible = part * total < counts * size
+        claims = np.where(eligible, counts / (part + 1), -1.0)
+        part[int(np.argmax(claims))] += 1
+        if size in sizes:
+            parts.append(part.copy())
+    return parts
 
 
 def deal_examples(

@@ -92,8 +92,8 @@ def find_uneven_tiers(
             if off:
                 worst = float(np.abs(counts - real).max())
                 findings.append(
-                    f"In the tier of {size:,}, {off:,} {name} are 1 or more from their share of it, at most "
-                    f"{worst:.2f}."
+                    f"In the tier of {size:,}, {name} are up to {worst:.2f} from their share of it "
+                    f"({off:,} of {len(counts):,})."
                 )
     return findings
 
@@ -111,7 +111,8 @@ def _wide_levels(config: SynthesisConfig) -> list[str]:
 
 def _small_strata(config: SynthesisConfig, planned: NDArray[np.int64]) -> list[str]:
     small = np.flatnonzero((planned.ravel() > 0) & (planned.ravel() < FEW_ITEMS))
-    if not len(small) or config.strata.allocate == "deficit":
+    is_tiny = planned.sum() < planned.size  # which is said once, by the dimensions
+    if not len(small) or is_tiny or config.strata.allocate == "deficit":
         return []
     combinations = list(config.strata.combinations())
     shown = ", ".join(repr(stratum_name(combinations[place])) for place in small[:_NAMES_SHOWN])
@@ -152,7 +153,7 @@ def _thin_dimensions(planned: NDArray[np.int64], dimensions: Sequence[DimensionP
     findings = []
     if total < planned.size:
         findings.append(
-            f"{total:,} examples for {planned.size:,} strata: {planned.size - n_strata:,} get none. Raise "
+            f"{_counted(total)} for {planned.size:,} strata: {planned.size - n_strata:,} get none. Raise "
             f"total to {planned.size * FEW_ITEMS:,}, or take a level away."
         )
     thin = [each for each in dimensions if len(each.values) > 1 and n_strata * len(each.values) > total]
@@ -161,7 +162,11 @@ def _thin_dimensions(planned: NDArray[np.int64], dimensions: Sequence[DimensionP
         pairs = n_strata * len(widest.values)
         findings.append(
             f"{n_strata:,} strata times {len(widest.values)} values of {widest.name} are {pairs:,} "
-            f"combinations, and there are {total:,} examples: not every one can occur. A total of "
+            f"combinations, for {_counted(total)}: not every one can occur. A total of "
             f"{pairs:,} gives one each; or take fewer values."
         )
     return findings
+
+
+def _counted(number: int) -> str:
+    return "1 example" if number == 1 else f"{number:,} examples"

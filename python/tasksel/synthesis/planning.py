@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,7 +33,6 @@ from tasksel.synthesis.targets import StratumCounts, count_missing, count_strata
 from tasksel_core.errors import ConfigError, ResumeError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
@@ -182,9 +182,7 @@ def plan(
     >>> plan(config).cells.select("stratum", "planned").rows()
     [('phone/1', 3), ('phone/5', 3), ('laptop/1', 3), ('laptop/5', 3)]
     """
-    settings = config if isinstance(config, SynthesisConfig) else read_config(config)
-    if not isinstance(settings, SynthesisConfig):
-        raise ConfigError(f"config is {type(config).__name__}; a path or a SynthesisConfig is wanted.")
+    settings = _read(config)
     missing = None if shortfall is None else read_shortfall(shortfall, settings)
     given = {"pool": pool, "selection": selection}
     held = {
@@ -193,11 +191,22 @@ def plan(
         if source is not None and missing is None
     }
     counted = held.get("selection", held.get("pool"))
-    strata = count_strata(settings, counted) if missing is None else count_missing(settings, missing)
+    try:
+        strata = count_strata(settings, counted) if missing is None else count_missing(settings, missing)
+    except ConfigError as error:
+        raise ConfigError(f"{settings.name}: {error}") from error
     made = _make_plan(settings, strata, held, missing)
     if out is not None:
         made.write(out)
     return made
+
+
+def _read(config: object) -> SynthesisConfig:
+    if isinstance(config, SynthesisConfig):
+        return config
+    if isinstance(config, (str, os.PathLike)):
+        return read_config(config)
+    raise ConfigError(f"config is {type(config).__name__}; a path or a SynthesisConfig is wanted.")
 
 
 def _make_plan(
@@ -326,7 +335,7 @@ def _asked(config: SynthesisConfig, name: str, total: int) -> NDArray[np.float64
     if name != EDGE:
         return np.array(list(config.dimension(name).shares.values())) * total
     share, weights = (0.0, {}) if config.edge is None else (config.edge.share, config.edge.weights)
-    every = sum(weights.values())
+    every = sum(weights.values()) or 1.0  # a share of 0 may have no weights
     return np.array([total * (1 - share), *(total * share * weight / every for weight in weights.values())])
 
 

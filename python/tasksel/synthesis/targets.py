@@ -282,7 +282,7 @@ def _rake(
     raked = rake_table(seed, margins, total)
     worst = _worst_residuals(strata, raked)
     if worst and worst[0][0] >= 1:
-        shown = "; ".join(f"{name} is off by {size:+.1f}" for _, size, name in worst[:3])
+        shown = "; ".join(f"{name} is off by {size:+,.1f}" for miss, size, name in worst[:4] if miss >= 0.5)
         raise ConfigError(
             f"No table has all the margins asked for, given the strata that cannot occur: {shown}. Change "
             "these margins, or allow more combinations."
@@ -351,10 +351,11 @@ def _deficit_findings(
     if excess.any():
         most = int(excess.argmax())
         name = stratum_name(list(strata.combinations())[most])
+        n_over = int((excess > 0).sum())
+        strata_over = "1 stratum asks" if n_over == 1 else f"{n_over:,} strata ask"
         findings.append(
-            f"{held.source['name']} holds {excess.sum():,} more than the targets of {(excess > 0).sum():,} "
-            f"strata ask for, most of them {name!r} ({excess.flat[most]:,}); the margins end above their "
-            "targets by that."
+            f"{held.source['name']} holds {excess.sum():,} more than the targets of {strata_over} for, most "
+            f"of them {name!r} ({excess.flat[most]:,}); the margins end above their targets by that."
         )
     if not planned.any():
         findings.append("Nothing is missing: every stratum has its target already.")
