@@ -125,9 +125,15 @@ def test_further_bounds_are_kept_and_margins_give_way_to_them():
     assert (rounded.counts <= [[1, 2], [2, 1]]).all()
     assert rounded.counts.sum() == 4
     assert rounded.n_cells_off > 0
-    rigid = round_table([[1.5, 0.5], [0.5, 1.5]], high=np.array([[2, 0], [2, 0]]), rigid_rows=True)
-    assert rigid.counts.tolist() == [[2, 0], [2, 0]]
-    assert {miss.axis for miss in rigid.misses} == set() or {miss.axis for miss in rigid.misses} == {1}
+
+
+def test_margins_give_way_last_and_never_where_that_is_forbidden():
+    table, high = [[1.5, 0.5], [0.5, 1.5]], np.array([[2, 0], [2, 0]])
+    rounded = round_table(table, high=high)
+    assert rounded.counts.tolist() == [[2, 0], [2, 0]]
+    assert {(miss.axis, miss.place, miss.rounded) for miss in rounded.misses} == {(1, 0, 4), (1, 1, 0)}
+    with pytest.raises(InfeasibleTableError):
+        round_table(table, high=high, strict=True)
 
 
 def test_what_no_table_can_hold_is_refused():

@@ -208,7 +208,7 @@ class SynthesisConfig:
         Sizes of the prefixes that can be run and looked at one after the other, rising; the last is the
         total.
     folder : Path
-        Where the file stands; paths in it are relative to this.
+        Where the file stands; no part of what is planned.
     """
 
     name: str

@@ -30,7 +30,7 @@ class ModelConfig:
     provider : {"openai", "anthropic", "hf"}
         Any OpenAI-compatible endpoint, Anthropic's, or a local Hugging Face model.
     model : str
-        The endpoint's name of it; or ``demo``, a folder (relative to the TOML file), a name on the hub.
+        The endpoint's name of it; or ``demo``, a folder (from where the command runs), a name on the hub.
     base_url : str
         Of the endpoint; empty for the provider's own.
     key_variable : str

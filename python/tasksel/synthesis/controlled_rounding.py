@@ -122,7 +122,7 @@ def round_table(
     margins: Sequence[npt.ArrayLike] | None = None,
     low: NDArray[np.int64] | None = None,
     high: NDArray[np.int64] | None = None,
-    rigid_rows: bool = False,
+    strict: bool = False,
 ) -> RoundedTable:
     """Round a table so that cells, the margins of each level and the total are rounded down or up.
 
@@ -135,8 +135,8 @@ def round_table(
     low, high : NDArray[np.int64], optional
         Further bounds of each cell, such as the next larger tier. Where they contradict the rest, cells and
         then margins give way by as little as does it; the total never does.
-    rigid_rows : bool
-        Of two levels: the margins of the first one never give way either.
+    strict : bool
+        Of up to two levels: margins never give way; there is an error instead.
 
     Returns
     -------
@@ -145,7 +145,9 @@ def round_table(
     Raises
     ------
     ArrayError
-        A number is negative or not finite, or the total is not whole.
+        A number is negative or not finite, the total is not whole, or no table at all is between the bounds.
+    InfeasibleTableError
+        With `strict`: no table between the bounds has the margins.
 
     Examples
     --------
@@ -162,7 +164,7 @@ def round_table(
         raise ArrayError(f"The table sums to {wanted[0].sum():g}; a whole number is wanted.")
     least = np.zeros(table.shape, dtype=np.int64) if low is None else low
     most = np.where(table > 0, total, 0) if high is None else high
-    problem = _Problem(table, around(table), Bounds(least, most), wanted, total, rigid=(rigid_rows, False))
+    problem = _Problem(table, around(table), Bounds(least, most), wanted, total, strict)
     counts = _round_flat(problem) if table.ndim <= 2 else _round_deep(problem)
     is_off = (counts < problem.cells.low) | (counts > problem.cells.high)
     return RoundedTable(counts, _find_misses(counts, wanted), int(is_off.sum()))
@@ -177,7 +179,7 @@ class _Problem:
     outer: Bounds
     margins: list[NDArray[np.float64]]
     total: int
-    rigid: tuple[bool, bool] = (False, False)
+    strict: bool = False
 
     def bounds(self, room: float) -> Bounds:
         """Return the bounds of the cells, with so much room on both sides, inside the outer bounds."""
@@ -186,11 +188,11 @@ class _Problem:
     def reshape(self, shape: tuple[int, int], margins: list[NDArray[np.float64]]) -> _Problem:
         """Return the same cells as rows and columns with margins of their own."""
         cells, outer = (Bounds(*(each.reshape(shape) for each in pair)) for pair in (self.cells, self.outer))
-        return _Problem(self.table.reshape(shape), cells, outer, margins, self.total, self.rigid)
+        return _Problem(self.table.reshape(shape), cells, outer, margins, self.total, self.strict)
 
     def transpose(self) -> _Problem:
         cells, outer = (Bounds(*(each.T for each in pair)) for pair in (self.cells, self.outer))
-        return _Problem(self.table.T, cells, outer, self.margins[::-1], self.total, self.rigid[::-1])
+        return _Problem(self.table.T, cells, outer, self.margins[::-1], self.total, self.strict)
 
 
 def _round_flat(problem: _Problem) -> NDArray[np.int64]:
@@ -208,15 +210,13 @@ def _fit_widening(problem: _Problem) -> NDArray[np.int64]:
     total = problem.total
     for cell_room, margin_room in _WIDENINGS:
         low, high = problem.bounds(cell_room)
-        rows, columns = (
-            _widen(around(each), 0 if is_rigid else margin_room, total)
-            for each, is_rigid in zip(problem.margins, problem.rigid, strict=True)
-        )
+        rows, columns = (_widen(around(each), margin_room, total) for each in problem.margins)
         start = spread_table(problem.table, low, high, rows)
         try:
             return fit_table(start, low, high, rows, columns, (total, total))
         except InfeasibleTableError:
-            continue
+            if problem.strict and (cell_room, margin_room) == (math.inf, 0):
+                raise
     raise ArrayError(f"No table of {total:,} fits between the given bounds of its cells.")
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 
 from tasksel.synthesis.config_values import stratum_name
-from tasksel.synthesis.controlled_rounding import RoundedTable, largest_remainder, round_table
+from tasksel.synthesis.controlled_rounding import around, largest_remainder, round_table
+from tasksel.synthesis.table_flow import InfeasibleTableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DimensionPlan", "cut_counts", "cut_tiers", "deal_examples", "plan_dimension"]
 
-_ATTEMPTS: Final = 8
+_ATTEMPTS: Final = 4
 """Orders of the strata that are tried where a small tier cannot be in proportion; one does nearly always."""
 
 
@@ -120,8 +121,7 @@ def plan_dimension(
         tiers = _cut_down(strata, exact, order)
         if tiers is not None:
             return DimensionPlan(name, tuple(weights), tiers)
-    built = [_build_up(strata, exact, order) for order in orders]
-    return DimensionPlan(name, tuple(weights), min(built, key=lambda each: each[1])[0])
+    return DimensionPlan(name, tuple(weights), _build_up(strata, exact, orders[0]))
 
 
 def _cut_down(
@@ -139,33 +139,41 @@ def _cut_down(
         real = np.outer(rows[order], exact / total)
         high = tiers[-1] if tiers else np.where(real > 0, size, 0)
         margins = [rows[order], exact * (size / total)]
-        rounded = round_table(real, margins=margins, high=high, rigid_rows=True)
-        if rounded.misses:
+        try:
+            tiers.append(round_table(real, margins=margins, high=high, strict=True).counts)
+        except InfeasibleTableError:
             return None
-        tiers.append(rounded.counts)
     back = np.argsort(order, kind="stable")
     return tuple(tier[back] for tier in tiers[::-1])
 
 
 def _build_up(
     strata: Sequence[NDArray[np.int64]], exact: NDArray[np.int64], order: NDArray[np.int64]
-) -> tuple[tuple[NDArray[np.int64], ...], int]:
-    """Return such tables from the smallest tier on, and how many cells of the whole are not within 1.
+) -> tuple[NDArray[np.int64], ...]:
+    """Return such tables from the smallest tier on.
 
     With the sums of every tier fixed beforehand, what is added to a tier can always be laid out; it is the
     cells that give way.
     """
+    sizes = [int(tier.sum()) for tier in strata]
+    parts = cut_tiers(exact, sizes)
+    if not all(_is_around(part, exact * (size / sizes[-1])) for part, size in zip(parts, sizes, strict=True)):
+        parts = cut_counts(exact, sizes)
     tiers: list[NDArray[np.int64]] = []
-    rounded = RoundedTable(np.zeros((len(order), len(exact)), dtype=np.int64))
-    for rows, columns in zip(strata, cut_counts(exact, [int(tier.sum()) for tier in strata]), strict=True):
+    for rows, columns in zip(strata, parts, strict=True):
         real = np.outer(rows[order], columns / max(1, rows.sum()))
-        rounded = round_table(real, margins=[rows[order], columns], low=rounded.counts)
-        tiers.append(rounded.counts)
+        low = tiers[-1] if tiers else None
+        tiers.append(round_table(real, margins=[rows[order], columns], low=low).counts)
     back = np.argsort(order, kind="stable")
-    return tuple(tier[back] for tier in tiers), rounded.n_cells_off
+    return tuple(tier[back] for tier in tiers)
 
 
-def cut_counts(counts: NDArray[np.int64], sizes: Sequence[int]) -> list[NDArray[np.int64]]:
+def _is_around(counts: NDArray[np.int64], real: NDArray[Any]) -> bool:
+    low, high = around(real)
+    return bool(((counts >= low) & (counts <= high)).all())
+
+
+def cut_counts(counts: NDArray[np.int64], sizes: Sequence[int]) -> tuple[NDArray[np.int64], ...]:
     """Return nested parts of some counts, each within 1 of its proportion: the quota method.
 
     Parameters
@@ -177,7 +185,7 @@ def cut_counts(counts: NDArray[np.int64], sizes: Sequence[int]) -> list[NDArray[
 
     Returns
     -------
-    list of NDArray[np.int64]
+    tuple of NDArray[np.int64]
         Counts for each size.
 
     References
@@ -200,7 +208,7 @@ def cut_counts(counts: NDArray[np.int64], sizes: Sequence[int]) -> list[NDArray[
         part[int(np.argmax(claims))] += 1
         if size in sizes:
             parts.append(part.copy())
-    return parts
+    return tuple(parts)
 
 
 def deal_examples(

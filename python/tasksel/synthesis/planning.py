@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,7 +49,7 @@ MARGINS_NAME: Final = "margins.parquet"
 _GENERATION_FOLDER: Final = "generation"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)
 class SynthesisPlan:
     """What is to be written.
 
@@ -156,8 +156,9 @@ def plan(
     out : path, optional
         Run folder to write to; without one the plan is only returned.
     pool, selection : path, DataFrame, LazyFrame or Pool, optional
-        What ``deficit`` subtracts and what ``sqrt`` and ``proportional`` follow; the selection where both
-        are given. Its rows name their stratum in a column for each level, or in ``task``.
+        What ``deficit`` subtracts (the selection, where both are given) and what ``sqrt`` and
+        ``proportional`` follow (the pool). Rows name their stratum in a column for each level, or in
+        ``task``.
     shortfall : path or DataFrame, optional
         Columns ``dimension``, ``value``, ``missing``: plans only that, instead of the targets.
 
@@ -184,17 +185,22 @@ def plan(
     """
     settings = _read(config)
     missing = None if shortfall is None else read_shortfall(shortfall, settings)
-    given = {"pool": pool, "selection": selection}
-    held = {
-        noun: count_held(source, settings.strata, noun=noun)
-        for noun, source in given.items()
-        if source is not None and missing is None
-    }
-    counted = held.get("selection", held.get("pool"))
+    held: dict[str, HeldCounts] = {}
+    noun, source = _followed(settings.strata.allocate, pool, selection)
+    if source is not None and missing is None:
+        held[noun] = count_held(source, settings.strata, noun=noun)
     try:
+        counted = held.get(noun)
         strata = count_strata(settings, counted) if missing is None else count_missing(settings, missing)
     except ConfigError as error:
         raise ConfigError(f"{settings.name}: {error}") from error
+    unused = [
+        f"The {each} is not used: "
+        + (f"allocate = {settings.strata.allocate!r}." if missing is None else "the shortfall says it all.")
+        for each, given in (("pool", pool), ("selection", selection))
+        if given is not None and each not in held
+    ]
+    strata = dataclasses.replace(strata, findings=(*unused, *strata.findings))
     made = _make_plan(settings, strata, held, missing)
     if out is not None:
         made.write(out)
@@ -207,6 +213,17 @@ def _read(config: object) -> SynthesisConfig:
     if isinstance(config, (str, os.PathLike)):
         return read_config(config)
     raise ConfigError(f"config is {type(config).__name__}; a path or a SynthesisConfig is wanted.")
+
+
+def _followed(
+    allocate: str, pool: PoolSource | None, selection: PoolSource | None
+) -> tuple[str, PoolSource | None]:
+    """Return what an allocation counts: what was selected for a deficit, what is there for a proportion."""
+    if allocate in ("sqrt", "proportional"):
+        return ("selection", selection) if pool is None else ("pool", pool)
+    if allocate == "deficit":
+        return ("pool", pool) if selection is None else ("selection", selection)
+    return "pool", None
 
 
 def _make_plan(
