@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tasksel import cli_synth_plan
+from tasksel import cli_synth_edge, cli_synth_plan
 
 __all__ = ["synth_app"]
 
@@ -15,5 +15,5 @@ synth_app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# Each part brings its own verbs: `from tasksel import cli_synth_x` above, its `register(synth_app)` here.
 cli_synth_plan.register(synth_app)
+cli_synth_edge.register(synth_app)
