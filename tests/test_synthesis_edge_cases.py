@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -455,3 +456,15 @@ def test_fields_inside_others_are_named_and_changed():
     assert {"customer.name", "tags[0]"} <= named
     made = [mutate("missing", ORDINARY, TICKET, rng(seed), variant="absent") for seed in range(40)]
     assert {"customer.name"} < {each.field for each in made} <= named
+
+
+def test_the_document_names_every_category_and_every_way():
+    text = (Path(__file__).parents[1] / "docs" / "synthesis" / "edge_cases.md").read_text(encoding="utf-8")
+    for name in EDGE_CASES:
+        assert text.count(f"| `{name}` |") == (2 if is_mutable(name) else 1)
+        for variant in variant_names(name):
+            assert f"`{variant}`" in text
+    for source in re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL):
+        known = {}
+        exec(source, known)
+        assert known["proof"].holds

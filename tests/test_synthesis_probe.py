@@ -345,14 +345,15 @@ def test_a_batch_of_records_keeps_its_categories(tmp_path):
     rows = [
         {"edge": "sarcasm\x1b[31m", "item": {"text": "Great, again."}, "edge_change": "\u202eevil"},
         {"edge": None, "item": '{"text": "The strap broke."}'},
-        {"item": {"text": "The screen broke."}},
+        {"edge": "ordinary", "item": {"text": "The screen broke."}, "prompt": "P"},
     ]
     path.write_text("\n\n".join(json.dumps(row) for row in rows))
     batch = read_probe_batch(path)
     assert [(each.category, each.variant, each.change) for each in batch.examples] == [
         ("sarcasm", "written", "\\u202eevil")
     ]
-    assert len(batch.control) == len(batch.sources) == 2
+    assert [each.text for each in batch.control] == ["The strap broke.", "P"]
+    assert len(batch.sources) == 2
     assert batch.schema["properties"] == {"text": {"type": "string"}}
     found = probe(
         python_command(tmp_path, "pass"), path, out=tmp_path / "out", settings=ProbeSettings(iterations=3)

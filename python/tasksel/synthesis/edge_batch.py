@@ -16,7 +16,7 @@ from tasksel.synthesis.edge_cases import is_mutable
 from tasksel.synthesis.edge_mutations import mutate
 from tasksel.synthesis.edge_places import ABSENT, find_places, main_text
 from tasksel.synthesis.edge_predicates import Proof, holds
-from tasksel.synthesis.edge_schema import item_json
+from tasksel.synthesis.edge_schema import check_schema, item_json
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -127,9 +127,10 @@ def make_edge_items(
     """
     _check_columns("records", records, ("id", "task", "item"))
     _check_columns("examples", examples, ("plan_id", "stratum", "edge"))
+    check_schema(schema)
     planned = examples.filter(pl.col("edge").is_not_null())
     sources = _sources_by_stratum(records)
-    carried = [name for name in planned.columns if name not in _PLAN_COLUMNS]
+    carried = {name: dtype for name, dtype in planned.schema.items() if name not in _PLAN_COLUMNS}
     rows, unfulfilled, left = [], [], []
     seen: set[str] = set()
     for example in planned.iter_rows(named=True):
@@ -192,6 +193,7 @@ def prove_records(
     ('a', 'missing', True, 'text is blank')
     """
     _check_columns("records", records, ("id", "edge", "item"))
+    check_schema(schema)
     rows = []
     for row in records.filter(pl.col("edge").is_not_null()).iter_rows(named=True):
         item = _parsed(row["item"])
@@ -316,8 +318,8 @@ def _make_one(
     return reason
 
 
-def _record_schema(carried: Sequence[str]) -> dict[str, Any]:
-    return {**_RECORD_SCHEMA, **dict.fromkeys(carried, pl.String), **_ORIGIN_SCHEMA}
+def _record_schema(carried: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_RECORD_SCHEMA, **carried, **_ORIGIN_SCHEMA}
 
 
 def _record_row(
@@ -325,7 +327,7 @@ def _record_row(
     made: Mutation,
     source: str,
     *,
-    carried: Sequence[str],
+    carried: Collection[str],
     record: RecordConfig | None,
 ) -> dict[str, Any]:
     prompt, response = render_record(made.item, example, record)

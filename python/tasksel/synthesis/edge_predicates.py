@@ -58,15 +58,13 @@ class _Case(NamedTuple):
     schema: Mapping[str, Any]
     places: Sequence[Place]
     original: Any
+    originals: Mapping[tuple[str | int, ...], Place]
     field: str | None
     labels: Sequence[str]
 
     def original_place(self, place: Place) -> Place | None:
         """Return the same place of the original, if there is an original that has it."""
-        if self.original is ABSENT:
-            return None
-        found = (each for each in find_places(self.original, self.schema) if each.path == place.path)
-        return next(found, None)
+        return self.originals.get(place.path)
 
 
 def holds(
@@ -135,7 +133,9 @@ def holds(
             places = [Place(each.path, ABSENT, each.schema, each.required) for each in absent]
         if not places:
             return Proof(False, f"there is no field {field}")
-    return _PREDICATES[name](_Case(item, schema, places, original, field, labels))
+    before = [] if original is ABSENT else find_places(original, schema)
+    originals = {place.path: place for place in before}
+    return _PREDICATES[name](_Case(item, schema, places, original, originals, field, labels))
 
 
 def _named(places: Sequence[Place], field: str) -> list[Place]:
@@ -347,7 +347,7 @@ def _prove_near_duplicate(case: _Case) -> Proof:
     if case.original is ABSENT:
         return Proof(None, "the example that it is a near-duplicate of is not known")
     texts = [place for place in case.places if place.kind == "text"]
-    before = [place for place in find_places(case.original, case.schema) if place.kind == "text"]
+    before = [place for place in case.originals.values() if place.kind == "text"]
     ours, theirs = main_text(texts), main_text(before)
     same = next((each for each in before if ours is not None and each.path == ours.path), theirs)
     if ours is None or same is None:

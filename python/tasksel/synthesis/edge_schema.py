@@ -14,7 +14,7 @@ from tasksel_core.errors import ConfigError, MissingExtraError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["find_violations", "infer_schema", "item_json"]
+__all__ = ["check_schema", "find_violations", "infer_schema", "item_json"]
 
 
 def item_json(item: Any) -> str:
@@ -33,6 +33,25 @@ def item_json(item: Any) -> str:
     except RecursionError as error:
         raise ValueError("The item is nested too deeply.") from error
     return text
+
+
+def check_schema(schema: Mapping[str, Any]) -> None:
+    """Refuse a JSON Schema that is none, before anything reads it.
+
+    Raises
+    ------
+    ConfigError
+        The schema is wrong; the message says what about it.
+    MissingExtraError
+        jsonschema is not installed.
+
+    Examples
+    --------
+    >>> check_schema({"properties": {"n": {"type": "whole"}}})
+    Traceback (most recent call last):
+    tasksel_core.errors.ConfigError: The JSON Schema is wrong: 'whole' is not valid under any of the given ...
+    """
+    _validator(json.dumps(schema, sort_keys=True))
 
 
 def find_violations(item: Any, schema: Mapping[str, Any]) -> list[tuple[tuple[str | int, ...], str, Any]]:

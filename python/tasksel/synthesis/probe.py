@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProbeSettings", "ProbeSummary", "probe"]
 
+MAX_NOTED: Final = 3
 DEFAULT_SIZE: Final = 64
 """Edge cases of a batch that is made, where no batch says how many."""
 
@@ -353,6 +354,8 @@ def _notes(search: _Search, results: pl.DataFrame) -> list[str]:
     notes += [
         f"{each['examples']:,} examples of {each['category']} fail together and none alone: "
         f"{each['signature']}"
-        for each in search.together
+        for each in search.together[:MAX_NOTED]
     ]
+    if len(search.together) > MAX_NOTED:
+        notes.append(f"{len(search.together) - MAX_NOTED:,} more groups do; the manifest lists them.")
     return notes

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from tasksel.run_folder import MANIFEST_NAME, text_sha256
+from tasksel.run_folder import text_sha256
 from tasksel.synthesis.config_file import PLAN_FOLDER, read_planned_config
-from tasksel.synthesis.edge_batch import ordinary_items, seeded
+from tasksel.synthesis.edge_batch import ordinary_items, render_record, seeded
 from tasksel.synthesis.edge_cases import canonical_category
 from tasksel.synthesis.edge_mutations import mutate, variant_names
 from tasksel.synthesis.edge_places import find_places, main_text
@@ -22,7 +22,7 @@ from tasksel.synthesis.edge_run import (
     make_edge_records,
     read_run_frame,
 )
-from tasksel.synthesis.edge_schema import infer_schema, item_json
+from tasksel.synthesis.edge_schema import check_schema, infer_schema, item_json
 from tasksel.synthesis.probe_signatures import plain_line
 from tasksel_core.errors import ConfigError, SchemaError
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tasksel.synthesis.config import EdgeConfig
+    from tasksel.synthesis.config import EdgeConfig, RecordConfig
 
 __all__ = [
     "CONTROL",
@@ -89,20 +89,26 @@ class ProbeBatch:
         Ordinary examples.
     sources : tuple of object
         Items of all ordinary examples.
+    values : tuple of mapping
+        For each source the columns of its record, which the prompt's template may name.
     schema : mapping
         JSON Schema of an item; that of the items themselves where none was given.
-    edge : EdgeConfig or None
-        Knows the custom categories.
     name : str
         What the batch is called: a file's or a folder's name.
+    edge : EdgeConfig, optional
+        Knows the custom categories.
+    record : RecordConfig, optional
+        Makes the prompt of an item; default: its main text.
     """
 
     examples: tuple[ProbeExample, ...]
     control: tuple[ProbeExample, ...]
     sources: tuple[Any, ...]
+    values: tuple[Mapping[str, Any], ...]
     schema: Mapping[str, Any]
-    edge: EdgeConfig | None
     name: str
+    edge: EdgeConfig | None = None
+    record: RecordConfig | None = None
 
 
 def read_probe_batch(
@@ -118,8 +124,8 @@ def read_probe_batch(
     ----------
     source : path
         A run folder, whose edge cases are made if they are not there yet; or a JSONL, JSON or Parquet file. A
-        row with a column ``item`` (an object, or its JSON) is a record, whose ``edge`` is its category, null
-        for ordinary ones; any other row is an ordinary item itself.
+        row with ``item`` (an object, or its JSON) and ``edge`` is a record of that category, an ordinary one
+        where this is null; any other row is an ordinary item itself.
     schema : path, optional
         JSON Schema of an item in a file; default: what the items have in common.
     control : int
@@ -176,10 +182,10 @@ def make_probe_examples(
         rng = seeded(seed, category, variant)
         for _ in range(quota if batch.sources else 0):
             for attempt in range(MAX_TRIES):
-                source = batch.sources[int(rng.integers(len(batch.sources)))]
+                row = int(rng.integers(len(batch.sources)))
                 # After half of the tries the variant is taken to apply to nothing here.
                 wanted = variant if attempt < MAX_TRIES // 2 else None
-                mutation = mutate(category, source, batch.schema, rng, variant=wanted)
+                mutation = mutate(category, batch.sources[row], batch.schema, rng, variant=wanted)
                 text = None if mutation is None else item_json(mutation.item)
                 if mutation is not None and text is not None and text not in known:
                     known.add(text)
@@ -188,7 +194,7 @@ def make_probe_examples(
                             category,
                             mutation.variant,
                             mutation.item,
-                            _text_of(mutation.item),
+                            render_record(mutation.item, batch.values[row], batch.record)[0],
                             mutation.field,
                             mutation.change,
                         )
@@ -244,37 +250,41 @@ def _of_run(run: Path) -> ProbeBatch:
         )
     config = read_planned_config(run)
     records = read_run_frame(run, GENERATION_FOLDER, RECORDS_NAME, "`tasksel synth run` makes it")
-    if not (run / EDGE_FOLDER / MANIFEST_NAME).exists():
-        make_edge_records(run)
+    make_edge_records(run)  # what is there may be of an earlier tier
     made = read_run_frame(run, EDGE_FOLDER, RECORDS_NAME, "`tasksel synth edge` makes it")
     rows = list(made.iter_rows(named=True))
     if "edge" in records.columns:
         rows += records.filter(pl.col("edge").is_not_null()).iter_rows(named=True)
-    ordinary = [item for _, _, item in ordinary_items(records)]
+    ordinary = {id_: item for id_, _, item in ordinary_items(records)}
+    values = [row for row in records.iter_rows(named=True) if row["id"] in ordinary]
+    sources = [ordinary[row["id"]] for row in values]
     return ProbeBatch(
         tuple(_example_of(row, f"{run.name}, record {row['id']}", config.edge) for row in rows),
-        tuple(_control(item) for item in ordinary),
-        tuple(ordinary),
+        tuple(map(_control, sources, values)),
+        tuple(sources),
+        tuple(values),
         config.schema,
-        config.edge,
         run.name,
+        config.edge,
+        config.record,
     )
 
 
 def _of_file(path: Path, schema: str | os.PathLike[str] | None) -> ProbeBatch:
     rows = _read_rows(path)
-    examples, ordinary = [], []
+    examples, ordinary, values = [], [], []
     for number, row in enumerate(rows, start=1):
         where = f"{path.name}, row {number:,}"
-        if not (isinstance(row, dict) and "item" in row):
-            ordinary.append(row)
-        elif row.get("edge") in (None, CONTROL):
-            ordinary.append(_item_of(row, where))
-        else:
+        is_record = isinstance(row, dict) and {"item", "edge"} <= row.keys()
+        if is_record and row["edge"] not in (None, CONTROL):
             examples.append(_example_of(row, where, None))
+        else:
+            ordinary.append(_item_of(row, where) if is_record else row)
+            values.append(row if is_record else {})
     known = infer_schema(ordinary) if schema is None else _read_schema(Path(schema))
-    control = tuple(_control(item) for item in ordinary)
-    return ProbeBatch(tuple(examples), control, tuple(ordinary), known, None, path.name)
+    check_schema(known)
+    control = tuple(map(_control, ordinary, values))
+    return ProbeBatch(tuple(examples), control, tuple(ordinary), tuple(values), known, path.name)
 
 
 def _read_rows(path: Path) -> list[Any]:
@@ -337,17 +347,18 @@ def _example_of(row: Mapping[str, Any], where: str, edge: EdgeConfig | None) -> 
     item, category = _item_of(row, where), plain_line(str(row["edge"]))
     if edge is not None:
         canonical_category(category, edge)
-    prompt = row.get("prompt")
     told = [plain_line(str(row.get(f"edge_{name}") or "")) for name in ("variant", "field", "change")]
-    text = prompt if isinstance(prompt, str) else _text_of(item)
-    return ProbeExample(category, told[0] or BY_MODEL, item, text, *told[1:])
+    return ProbeExample(category, told[0] or BY_MODEL, item, _text_of(item, row), *told[1:])
 
 
-def _control(item: Any) -> ProbeExample:
-    return ProbeExample(CONTROL, "", item, _text_of(item))
+def _control(item: Any, values: Mapping[str, Any]) -> ProbeExample:
+    return ProbeExample(CONTROL, "", item, _text_of(item, values))
 
 
-def _text_of(item: Any) -> str:
+def _text_of(item: Any, values: Mapping[str, Any]) -> str:
+    prompt = values.get("prompt")
+    if isinstance(prompt, str):
+        return prompt
     text = main_text(find_places(item, {}))
     return "" if text is None else str(text.value)
 

@@ -11,6 +11,7 @@ from tasksel.run_folder import file_sha256, write_text
 from tasksel.run_folder_frames import write_frame
 from tasksel.synthesis.edge_cases import instruction_for
 from tasksel.synthesis.probe_results import RESULT_SCHEMA
+from tasksel.synthesis.probe_signatures import plain_line
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -71,12 +72,17 @@ def _plan_toml(plan: pl.DataFrame, config: EdgeConfig | None) -> str:
     sums = (pl.col("planned").sum(), pl.col("failed").sum())
     lines = ["# The next batch of edge cases, most where the program failed.", "[edge.categories]"]
     for category, planned, failed in plan.group_by("category", maintain_order=True).agg(sums).iter_rows():
-        lines.append(f"{json.dumps(category)} = {planned}  # {failed} went wrong so far")
+        lines.append(f"{_quoted(category)} = {planned}  # {failed} went wrong so far")
     lines += [
-        f"# {json.dumps(category)} is written by a model: {json.dumps(_instruction(category, config))}"
+        f"# {_quoted(category)} is written by a model: {plain_line(_instruction(category, config))}"
         for category in plan.filter(pl.col("needs_model"))["category"].unique(maintain_order=True)
     ]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """Quote a printable text for TOML, which has no halves of surrogate pairs to escape by."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _instruction(category: str, config: EdgeConfig | None) -> str:
