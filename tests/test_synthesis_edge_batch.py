@@ -14,6 +14,8 @@ from tasksel.synthesis.edge_batch import EDGE_COLUMNS, make_edge_items, prove_re
 from tasksel.synthesis.edge_cases import is_mutable
 from tasksel.synthesis.edge_run import make_edge_records
 from tasksel.synthesis.edge_schema import find_violations
+from tasksel.synthesis.probe import ProbeSettings, probe
+from tasksel.synthesis.probe_batch import make_probe_examples, read_probe_batch
 from tasksel_core.errors import ConfigError, ResumeError, SchemaError
 
 pytest.importorskip("jsonschema", reason="the extra synth is not installed")
@@ -252,6 +254,22 @@ def test_what_the_generation_wrote_is_proved_and_not_made_again(run_folder):
     counts = {each["edge"]: each for each in summary.categories}["very-short"]
     assert (counts["planned"], counts["made"], counts["proved"], counts["disproved"]) == (1, 1, 1, 1)
     assert any("not the edge case that they are said to be" in note for note in summary.notes)
+
+
+def test_a_probe_takes_the_edge_cases_of_a_run_and_its_prompts(run_folder, tmp_path):
+    batch = read_probe_batch(run_folder, control=5)
+    made = pl.read_parquet(run_folder / "edge" / "records.parquet")
+    assert [each.category for each in batch.examples] == made["edge"].to_list()
+    assert [each.text for each in batch.examples] == made["prompt"].to_list()
+    assert len(batch.control) == 5
+    assert len(batch.sources) == 12
+    again = make_probe_examples(batch, {("very-long", "sentences"): 4}, seed=0)
+    assert all(each.text == each.item["text"] for each in again)
+    command = f"{sys.executable} -c 'import sys; sys.exit(len(open(sys.argv[1]).read()) > 9000)' {{file}}"
+    settings = ProbeSettings(format="txt", control=2, iterations=2)
+    found = probe(command, run_folder, out=tmp_path / "out", settings=settings)
+    assert {each["category"]: each["run"] for each in found.categories}["ordinary"] == 2
+    assert "near-duplicate" not in {each["category"] for each in found.plan}
 
 
 def test_a_run_without_plan_or_records_or_with_damaged_ones_is_a_sentence(run_folder, tmp_path):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tasksel.synthesis import edge_schema
 from tasksel.synthesis.edge_cases import (
     EDGE_CASES,
     canonical_category,
@@ -23,7 +25,7 @@ from tasksel.synthesis.edge_predicates import holds
 from tasksel.synthesis.edge_schema import find_violations, infer_schema, item_json
 from tasksel.synthesis.edge_similarity import compare_texts, word_distance
 from tasksel.synthesis.edge_unicode import unicode_kinds
-from tasksel_core.errors import ConfigError
+from tasksel_core.errors import ConfigError, MissingExtraError
 
 jsonschema = pytest.importorskip("jsonschema", reason="the extra synth is not installed")
 
@@ -321,6 +323,26 @@ def test_what_is_missing_or_no_json_is_not_invalid_but_parseable(change):
 )
 def test_values_at_the_ends_of_computers_are_extreme(change):
     assert holds("extreme", {**ORDINARY, **change}, TICKET).holds is True
+
+
+def test_ordinary_words_beside_the_text_are_not_extreme():
+    assert holds("extreme", {"text": "Is water wet?", "answer": "true"}, {}).holds is False
+    assert holds("extreme", {"text": "Is water wet?", "answer": "true"}, {}, field="answer").holds is True
+    assert holds("extreme", {"answer": "null"}, {}).holds is True
+
+
+def test_without_limits_short_lists_and_numbers_are_at_no_boundary():
+    item = {"text": "Is water wet?", "tags": ["one"], "n": 0}
+    assert holds("boundary", item, {}).holds is False
+    assert holds("boundary", {**item, "text": ""}, {}).holds is True
+    assert holds("boundary", item, {}, field="tags").holds is True
+
+
+def test_a_missing_jsonschema_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    edge_schema._validator.cache_clear()
+    with pytest.raises(MissingExtraError, match=r"tasksel\[synth\]"):
+        find_violations({}, {})
 
 
 def test_a_near_duplicate_needs_its_original_a_small_change_and_another_label():

@@ -157,7 +157,8 @@ def _prove_boundary(case: _Case) -> Proof:
     wide = [place for place in measured if limits_of(place).is_wide]
     narrow = [place for place in measured if limits_of(place).is_set and place not in wide]
     narrow += [place for place in choices if _enum_ends(place)]
-    natural = [place for place in measured if place.kind in ("text", "list")]
+    # Without limits, empty is the natural end; a list of one element is ordinary all the same.
+    natural = [place for place in measured if place.kind == "text" or case.field is not None]
     asked = [*wide, *narrow] if case.field is not None else wide or narrow
     proofs = [_at_limit(place) for place in asked or natural]
     return _first(proofs, "no value is at a limit of the schema")
@@ -376,7 +377,11 @@ def _label_values(case: _Case, item: Any, text: Place) -> dict[str, Any]:
 
 
 def _prove_extreme(case: _Case) -> Proof:
+    longest = main_text(case.places)
     for place in case.places:
+        is_word = place.kind == "text" and place is not longest and len(place.value) <= VERY_SHORT_CHARS
+        if case.field is None and is_word:  # "none" and "true" are ordinary words beside the text
+            continue
         found = extreme_value(place)
         before = case.original_place(place)
         if found and not (before is not None and extreme_value(before) == found):
