@@ -501,7 +501,8 @@ def test_any_line_becomes_printable(line):
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("KeyError: 'a'", "KeyError: 'b c'"),
+        ("unknown product 'phone'", 'unknown product "b c"'),
+        ("KeyError: 'order 17'", "KeyError: 'order 18'"),
         ("error at /tmp/x/y.py:12", "error at /home/me/z.py:9"),
         ("fatal 0xdeadbeef in 17ms", "fatal 0x1 in 3ms"),
         (
@@ -514,6 +515,11 @@ def test_any_line_becomes_printable(line):
 def test_particulars_are_no_part_of_a_signature(one, other):
     assert signature_of("exit 1", one) == signature_of("exit 1", other)
     assert signature_of("exit 1", one) != signature_of("exit 2", one)
+
+
+def test_names_that_the_program_speaks_of_are_kept():
+    assert signature_of("exit 1", "KeyError: 'rating'") != signature_of("exit 1", "KeyError: 'text'")
+    assert "column 'day'" in signature_of("exit 1", "error: no column `day` in '/tmp/a/b.csv'")
 
 
 # The verb

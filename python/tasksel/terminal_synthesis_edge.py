@@ -74,7 +74,7 @@ def print_probe(console: Console, summary: ProbeSummary) -> None:
 
 def _category_table(categories: Sequence[dict[str, Any]]) -> Table:
     table = _table("examples")
-    for header in ("run", "failed", "rate", "95 %", "p", "errors\nat exit 0", "kinds"):
+    for header in ("run", "failed", "rate in\nbatch 1", "95 %", "p", "errors\nat exit 0", "kinds"):
         table.add_column(header, justify="right", no_wrap=True)
     for each in categories:
         rate = "-" if each["rate"] is None else f"{each['rate']:.0%}"

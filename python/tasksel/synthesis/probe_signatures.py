@@ -20,8 +20,17 @@ _ERROR: Final = re.compile(
     re.IGNORECASE,
 )
 _NO_ERROR: Final = re.compile(r"\b(0|no|without) (errors?|exceptions?|failed)\b", re.IGNORECASE)
+_QUOTED: Final = re.compile(r"\"([^\"]*)\"|'([^']*)'|`([^`]*)`|“([^”]*)”")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z_.-]{0,31}")
+_BEFORE_A_NAME: Final = re.compile(
+    r"(keyerror: |\b(attribute|argument|codec|column|field|key|keyword|member|method|module|name|property|"
+    r"type|variable) )$",
+    re.IGNORECASE,
+)
+_AFTER_A_NAME: Final = re.compile(
+    r" (argument|attribute|codec|column|field|key|module|object|parameter|property|type)\b", re.IGNORECASE
+)
 _NORMAL_FORMS: Final = (
-    (re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`|“[^”]*”"), "'…'"),
     (re.compile(r"(?:[A-Za-z]:)?(?:[\\/][^\s\\/:,;()'\"]+){2,}"), "PATH"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "ID"),
     (re.compile(r"\b0x[0-9a-f]+\b|\b(?=[0-9a-f]*[0-9])[0-9a-f]{8,}\b", re.IGNORECASE), "HEX"),
@@ -62,12 +71,15 @@ def error_line(lines: list[str]) -> str | None:
 def signature_of(outcome: str, line: str | None) -> str:
     r"""Return what a failure has in common with others: its outcome, and its error line without particulars.
 
-    Numbers, quoted texts, paths, addresses and ids are particulars.
+    Numbers, quoted texts, paths, addresses and ids are particulars; a quoted name of a field, an attribute or
+    a type is none.
 
     Examples
     --------
     >>> signature_of("exit 1", "UnicodeEncodeError: can't encode '\\u2028' in position 17 of /tmp/a/b.txt")
     "exit 1: UnicodeEncodeError: can't encode '…' in position N of PATH"
+    >>> signature_of("exit 1", "AttributeError: 'NoneType' object has no attribute 'strip'")
+    "exit 1: AttributeError: 'NoneType' object has no attribute 'strip'"
     >>> signature_of("timeout", None)
     'timeout'
     """
@@ -75,8 +87,17 @@ def signature_of(outcome: str, line: str | None) -> str:
         return outcome
     # An apostrophe inside a word opens no quotation.
     text = re.sub(r"(?<=\w)'(?=\w)", "\u2019", line)
+    text = _QUOTED.sub(_without_particulars, text)
     for pattern, form in _NORMAL_FORMS:
         text = pattern.sub(form, text)
     text = text.replace("\u2019", "'")
     text = text if len(text) <= MAX_SIGNATURE_CHARS else text[: MAX_SIGNATURE_CHARS - 1] + "…"
     return f"{outcome}: {text}"
+
+
+def _without_particulars(quoted: re.Match[str]) -> str:
+    """Keep a quoted name that the words around it call one; leave anything else out."""
+    content = next((group for group in quoted.groups() if group is not None), "")
+    before, after = quoted.string[: quoted.start()], quoted.string[quoted.end() :]
+    is_called_one = _BEFORE_A_NAME.search(before[-40:]) or _AFTER_A_NAME.match(after)
+    return f"'{content}'" if is_called_one and _NAME.fullmatch(content) else "'…'"
