@@ -254,6 +254,12 @@ def test_what_the_generation_wrote_is_proved_and_not_made_again(run_folder):
     counts = {each["edge"]: each for each in summary.categories}["very-short"]
     assert (counts["planned"], counts["made"], counts["proved"], counts["disproved"]) == (1, 1, 1, 1)
     assert any("not the edge case that they are said to be" in note for note in summary.notes)
+    assert taken not in pl.read_parquet(run_folder / "edge" / "records.parquet")["plan_id"].to_list()
+    make_edge_records(run_folder, replace_disproved=True)
+    made = pl.read_parquet(run_folder / "edge" / "records.parquet")
+    assert dict(made.select("plan_id", "edge_replaces").drop_nulls().iter_rows()) == {taken: "w"}
+    batch = read_probe_batch(run_folder)
+    assert len(batch.examples) == made.height, "the disproved one is left out, and the setting is kept"
 
 
 def test_a_probe_takes_the_edge_cases_of_a_run_and_its_prompts(run_folder, tmp_path):

@@ -47,6 +47,9 @@ def register(app: typer.Typer) -> None:
 def edge_command(
     run: RunArgument,
     *,
+    replace_disproved: Annotated[
+        bool, typer.Option("--replace-disproved", help="Make those again that a model wrote and got wrong.")
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -55,7 +58,7 @@ def edge_command(
     from tasksel.synthesis.edge_run import make_edge_records
 
     with reported_errors(debug=debug, stopped="Run the same command again."):
-        summary = make_edge_records(run)
+        summary = make_edge_records(run, replace_disproved=replace_disproved)
         if as_json:
             print_json(printable_content(summary.to_dict()))
         elif not quiet:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, folder_lock, write_json
+from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, folder_lock, read_json, write_json
 from tasksel.run_folder_frames import write_frame
 from tasksel.synthesis.config_file import CONFIG_NAME, PLAN_FOLDER, read_planned_config
 from tasksel.synthesis.edge_batch import EdgeItems, make_edge_items, ordinary_items, prove_records
@@ -18,6 +18,7 @@ from tasksel_core.errors import ResumeError, SchemaError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     from tasksel.synthesis.config import SynthesisConfig
 
@@ -28,6 +29,7 @@ __all__ = [
     "label_fields",
     "make_edge_records",
     "read_run_frame",
+    "refresh_edge_records",
 ]
 
 EDGE_FOLDER: Final = "edge"
@@ -37,6 +39,11 @@ EXAMPLES_NAME: Final = "examples.parquet"
 PROOFS_NAME: Final = "proofs.parquet"
 UNFULFILLED_NAME: Final = "unfulfilled.parquet"
 MAX_NOTED: Final = 5
+_INPUTS: Final = (
+    f"{PLAN_FOLDER}/{CONFIG_NAME}",
+    f"{PLAN_FOLDER}/{EXAMPLES_NAME}",
+    f"{GENERATION_FOLDER}/{RECORDS_NAME}",
+)
 
 
 @dataclass(frozen=True)
@@ -69,16 +76,19 @@ class EdgeSummary:
         return asdict(self)
 
 
-def make_edge_records(run: str | os.PathLike[str]) -> EdgeSummary:
+def make_edge_records(run: str | os.PathLike[str], *, replace_disproved: bool = False) -> EdgeSummary:
     """Make the planned edge cases of a run that need no model, and prove those that a model wrote.
 
     Examples of tiers that were not generated yet are left for later, and so are those that the generation
-    made itself. The same run gives the same bytes.
+    wrote itself. The same run gives the same bytes.
 
     Parameters
     ----------
     run : path
         Folder with ``plan/`` and ``generation/records.parquet``.
+    replace_disproved : bool
+        Make those too that a model wrote and that are not what their category says; ``edge_replaces`` has the
+        id of the record in whose place each stands.
 
     Returns
     -------
@@ -99,16 +109,37 @@ def make_edge_records(run: str | os.PathLike[str]) -> EdgeSummary:
     config = read_planned_config(run)
     examples = read_run_frame(run, PLAN_FOLDER, EXAMPLES_NAME, "`tasksel synth plan` makes it")
     records = read_run_frame(run, GENERATION_FOLDER, RECORDS_NAME, "`tasksel synth run` makes it")
-    wanted = _open_examples(examples, records)
+    originals = {id_: item for id_, _, item in ordinary_items(records)}
+    written = _prove(records, originals, config)
+    replaced = _disproved(records, written) if replace_disproved else {}
+    wanted = _open_examples(examples, records, replaced)
     made = make_edge_items(
         records, wanted, config.schema, config.seed, record=config.record, config=config.edge
     )
+    replaces = pl.col("plan_id").replace_strict(replaced, default=None, return_dtype=pl.String)
+    made = replace(made, records=made.records.with_columns(edge_replaces=replaces))
     folder = run / EDGE_FOLDER
     with folder_lock(folder):
-        proofs = _prove_all(records, made.records, config)
+        proofs = pl.concat([written, _prove(made.records, originals, config)])
         summary = _summary(folder, wanted, made, proofs)
-        _write(run, folder, made, proofs, summary)
+        _write(run, folder, made, proofs, summary, replace_disproved=replace_disproved)
     return summary
+
+
+def refresh_edge_records(run: Path) -> None:
+    """Make the edge records of a run, unless they are there and of the records that it has now.
+
+    Raises
+    ------
+    ResumeError, SchemaError, MissingExtraError
+        As in `make_edge_records`.
+    """
+    path = run / EDGE_FOLDER / MANIFEST_NAME
+    stored = read_json(path) if path.exists() else {}
+    there = [name for name in _INPUTS if (run / name).is_file()]
+    if stored.get("inputs") != {name: file_sha256(run / name) for name in there}:
+        settings = stored.get("settings", {})
+        make_edge_records(run, replace_disproved=bool(settings.get("replace_disproved")))
 
 
 def read_run_frame(run: Path, folder: str, name: str, hint: str) -> pl.DataFrame:
@@ -135,30 +166,31 @@ def label_fields(config: SynthesisConfig) -> tuple[str, ...]:
     return config.record.fields["response"]
 
 
-def _open_examples(examples: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
+def _open_examples(
+    examples: pl.DataFrame, records: pl.DataFrame, replaced: Mapping[str, str]
+) -> pl.DataFrame:
     """Return the planned edge examples of the tiers that were generated, without those already there."""
-    there = (
-        records.get_column("plan_id").implode()
-        if "plan_id" in records.columns
-        else pl.lit([], pl.List(pl.String))
-    )
-    wanted = examples.filter(pl.col("edge").is_not_null() & ~pl.col("plan_id").is_in(there))
+    there = set(records["plan_id"]) if "plan_id" in records.columns else set()
+    is_there = pl.col("plan_id").is_in(pl.Series(sorted(there), dtype=pl.String).implode())
+    is_replaced = pl.col("plan_id").is_in(pl.Series(sorted(replaced), dtype=pl.String).implode())
+    wanted = examples.filter(pl.col("edge").is_not_null() & (~is_there | is_replaced))
     if "tier" not in examples.columns:
         return wanted
-    reached = examples.filter(pl.col("plan_id").is_in(there))["tier"].max()
+    reached = examples.filter(is_there)["tier"].max()
     return wanted.filter(pl.col("tier") <= reached) if reached is not None else wanted
 
 
-def _prove_all(records: pl.DataFrame, made: pl.DataFrame, config: SynthesisConfig) -> pl.DataFrame:
-    originals = {id_: item for id_, _, item in ordinary_items(records)}
-    proofs = [
-        prove_records(
-            each, config.schema, config=config.edge, labels=label_fields(config), originals=originals
-        )
-        for each in (records, made)
-        if "edge" in each.columns
-    ]
-    return pl.concat(proofs)
+def _prove(records: pl.DataFrame, originals: Mapping[str, Any], config: SynthesisConfig) -> pl.DataFrame:
+    if "edge" not in records.columns:
+        records = records.with_columns(edge=pl.lit(None, dtype=pl.String))
+    labels = label_fields(config)
+    return prove_records(records, config.schema, config=config.edge, labels=labels, originals=originals)
+
+
+def _disproved(records: pl.DataFrame, proofs: pl.DataFrame) -> dict[str, str]:
+    """Return, by plan_id, the ids of the written records that are not what they are said to be."""
+    wrong = proofs.filter(~pl.col("holds")).select("id")
+    return dict(records.join(wrong, on="id").select("plan_id", "id").iter_rows())
 
 
 def _summary(folder: Path, wanted: pl.DataFrame, made: EdgeItems, proofs: pl.DataFrame) -> EdgeSummary:
@@ -199,17 +231,24 @@ def _notes(categories: list[dict[str, Any]], made: EdgeItems) -> list[str]:
     return notes
 
 
-def _write(run: Path, folder: Path, made: EdgeItems, proofs: pl.DataFrame, summary: EdgeSummary) -> None:
+def _write(
+    run: Path,
+    folder: Path,
+    made: EdgeItems,
+    proofs: pl.DataFrame,
+    summary: EdgeSummary,
+    *,
+    replace_disproved: bool,
+) -> None:
     frames = {RECORDS_NAME: made.records, PROOFS_NAME: proofs, UNFULFILLED_NAME: made.unfulfilled}
     (folder / MANIFEST_NAME).unlink(missing_ok=True)
     for name, frame in frames.items():
         write_frame(folder / name, frame)
-    planned = [f"{PLAN_FOLDER}/{name}" for name in (CONFIG_NAME, EXAMPLES_NAME)]
-    inputs = [*planned, f"{GENERATION_FOLDER}/{RECORDS_NAME}"]
     manifest = {
         "format_version": FORMAT_VERSION,
         "stage": "edge",
-        "inputs": {name: file_sha256(run / name) for name in inputs},
+        "inputs": {name: file_sha256(run / name) for name in _INPUTS},
+        "settings": {"replace_disproved": replace_disproved},
         "versions": {"tasksel": __version__, "polars": pl.__version__},
         "categories": summary.categories,
         "notes": summary.notes,

@@ -18,9 +18,10 @@ from tasksel.synthesis.edge_places import find_places, main_text
 from tasksel.synthesis.edge_run import (
     EDGE_FOLDER,
     GENERATION_FOLDER,
+    PROOFS_NAME,
     RECORDS_NAME,
-    make_edge_records,
     read_run_frame,
+    refresh_edge_records,
 )
 from tasksel.synthesis.edge_schema import check_schema, infer_schema, item_json
 from tasksel.synthesis.probe_signatures import plain_line
@@ -123,7 +124,8 @@ def read_probe_batch(
     Parameters
     ----------
     source : path
-        A run folder, whose edge cases are made if they are not there yet; or a JSONL, JSON or Parquet file. A
+        A run folder, whose edge cases are made if they are not there yet, and of which those that are
+        disproved are left out; or a JSONL, JSON or Parquet file. A
         row with ``item`` (an object, or its JSON) and ``edge`` is a record of that category, an ordinary one
         where this is null; any other row is an ordinary item itself.
     schema : path, optional
@@ -250,11 +252,14 @@ def _of_run(run: Path) -> ProbeBatch:
         )
     config = read_planned_config(run)
     records = read_run_frame(run, GENERATION_FOLDER, RECORDS_NAME, "`tasksel synth run` makes it")
-    make_edge_records(run)  # what is there may be of an earlier tier
+    refresh_edge_records(run)
     made = read_run_frame(run, EDGE_FOLDER, RECORDS_NAME, "`tasksel synth edge` makes it")
     rows = list(made.iter_rows(named=True))
     if "edge" in records.columns:
-        rows += records.filter(pl.col("edge").is_not_null()).iter_rows(named=True)
+        proofs = read_run_frame(run, EDGE_FOLDER, PROOFS_NAME, "`tasksel synth edge` makes it")
+        wrong = proofs.filter(~pl.col("holds")).select("id")
+        written = records.filter(pl.col("edge").is_not_null()).join(wrong, on="id", how="anti")
+        rows += written.iter_rows(named=True)
     ordinary = {id_: item for id_, _, item in ordinary_items(records)}
     values = [row for row in records.iter_rows(named=True) if row["id"] in ordinary]
     sources = [ordinary[row["id"]] for row in values]
