@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import math
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tasksel.synthesis.edge_cases import canonical_category, custom_category
 from tasksel.synthesis.edge_extremes import extreme_value
+from tasksel.synthesis.edge_measures import (
+    VERY_SHORT_CHARS,
+    is_blank,
+    is_impossible_date,
+    longest_allowed,
+    shortest_allowed,
+)
 from tasksel.synthesis.edge_places import (
     ABSENT,
     Place,
@@ -25,15 +30,10 @@ from tasksel.synthesis.edge_unicode import UNICODE_KINDS, unicode_kinds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Proof", "holds", "is_blank", "is_impossible_date", "longest_allowed", "shortest_allowed"]
+__all__ = ["Proof", "holds"]
 
-VERY_SHORT_CHARS: Final = 12
-VERY_LONG_CHARS: Final = 10_000
-VERY_LONG_SHARE: Final = 0.9
-"""Of the longest text that the schema allows, where that is shorter than `VERY_LONG_CHARS`."""
 LONG_TEXT_CHARS: Final = 100
 """Texts that may not be longer, such as names, are very long only where they are asked about by name."""
-_CALENDAR_DATE: Final = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?=$|[T ])", re.ASCII)
 
 
 class Proof(NamedTuple):
@@ -194,19 +194,6 @@ def _same(one: Any, other: Any) -> bool:
 # Length
 
 
-def shortest_allowed(place: Place) -> int:
-    """Return the length up to which a text counts as very short."""
-    limits = limits_of(place)
-    ordinary = VERY_SHORT_CHARS if limits.high is None else min(VERY_SHORT_CHARS, int(limits.high) // 4)
-    return max(int(limits.low or 0), ordinary, 1)
-
-
-def longest_allowed(place: Place) -> int:
-    """Return the length from which on a text counts as very long."""
-    high = limits_of(place).high
-    return VERY_LONG_CHARS if high is None else min(VERY_LONG_CHARS, math.ceil(VERY_LONG_SHARE * high))
-
-
 def _prove_very_short(case: _Case) -> Proof:
     place = main_text(case.places)
     if place is None:
@@ -251,19 +238,6 @@ def _prove_unicode(case: _Case) -> Proof:
 # Missing
 
 
-def is_blank(value: Any) -> bool:
-    """Return whether a value is absent, null, empty, or a text of spaces alone.
-
-    Examples
-    --------
-    >>> [is_blank(value) for value in (None, " ", [], 0, False, "a")]
-    [True, True, True, False, False, False]
-    """
-    if isinstance(value, str):
-        return not value.strip()
-    return value is ABSENT or value is None or value in ([], {})
-
-
 def _prove_missing(case: _Case) -> Proof:
     for place in case.places:
         if not is_blank(place.value):
@@ -305,25 +279,6 @@ def _prove_invalid(case: _Case) -> Proof:
             return Proof(True, f"{path_name(path)} breaks the schema ({keyword})")
     proofs = [*map(_impossible_date, case.places), *map(_undeclared, case.places)]
     return _first(proofs, "nothing breaks the schema or the calendar")
-
-
-def is_impossible_date(text: str) -> bool:
-    """Return whether a text is written like a date that no calendar has.
-
-    Examples
-    --------
-    >>> [is_impossible_date(text) for text in ("2023-02-30", "2024-02-29", "soon")]
-    [True, False, False]
-    """
-    found = _CALENDAR_DATE.match(text)
-    if found is None:
-        return False
-    year, month, day = map(int, found.groups())
-    try:
-        dt.date(year, month, day)
-    except ValueError:
-        return True
-    return False
 
 
 def _impossible_date(place: Place) -> Proof | None:

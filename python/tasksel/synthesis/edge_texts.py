@@ -7,8 +7,8 @@ import unicodedata
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from tasksel.synthesis.edge_extremes import DEEP_BRACKETS, LONG_DIGITS
+from tasksel.synthesis.edge_measures import longest_allowed, shortest_allowed
 from tasksel.synthesis.edge_places import limits_of
-from tasksel.synthesis.edge_predicates import longest_allowed, shortest_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

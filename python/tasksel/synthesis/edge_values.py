@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tasksel.synthesis.edge_extremes import DEEP_LEVELS, HUGE_LIST
+from tasksel.synthesis.edge_measures import is_blank
 from tasksel.synthesis.edge_places import ABSENT, limits_of
-from tasksel.synthesis.edge_predicates import is_blank
 from tasksel.synthesis.edge_texts import SKIP, fitted_text, pick
 
 if TYPE_CHECKING:
