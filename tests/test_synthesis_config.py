@@ -77,6 +77,7 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path):
 MISTAKES = {
     "no total": (LEVELS, "lacks total"),
     "total 0": ("total = 0\n" + LEVELS, "total is 0; a whole number of at least 1"),
+    "total huge": ("total = 1_000_001\n" + LEVELS, "at most 1,000,000"),
     "total float": ("total = 1.5\n" + LEVELS, "total is 1.5"),
     "total bool": ("total = true\n" + LEVELS, "total is True"),
     "unknown key": (

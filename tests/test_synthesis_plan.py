@@ -507,6 +507,25 @@ def test_the_command_line_gives_json_and_takes_a_pool(tmp_path):
     assert "Nothing was written" in shown.stdout
 
 
+def test_the_command_line_shows_of_a_shortfall_what_is_missing(tmp_path):
+    shortfall = tmp_path / "shortfall.csv"
+    shortfall_of(("stratum", "phone/5", 3)).write_csv(shortfall)
+    done = run_tasksel("synth", "plan", EXAMPLES / "product_reviews.toml", "--shortfall", shortfall)
+    assert "3 examples in 1 of 25 strata" in done.stdout
+    assert "24 more strata with fewer or no examples are not shown" in done.stdout
+    assert "headphones" not in done.stdout
+    missing = run_tasksel(
+        "synth", "plan", EXAMPLES / "product_reviews.toml", "--shortfall", tmp_path / "x.csv"
+    )
+    assert missing.exit_code == 2
+    assert "The shortfall cannot be read" in missing.stderr
+
+
+def test_a_pool_that_is_not_used_is_said():
+    made = plan(config_of(6, TWO_LEVELS), pool=pool_of({"phone/1": 3}))
+    assert made.findings[0] == "The pool is not used: allocate = 'equal'."
+
+
 def test_a_mistake_on_the_command_line_is_a_paragraph(tmp_path):
     config = tmp_path / "c.toml"
     config.write_text("total = 5\n[strata\n")

@@ -34,15 +34,17 @@ def print_plan(console: Console, plan: SynthesisPlan, *, folder: str | None) -> 
     """Print what is planned of each stratum and dimension, and what to know about it."""
     figures = plan.manifest["figures"]
     edge = f", {figures['edge']:,} of them edge cases" if figures["edge"] else ""
-    strata = f"{figures['strata_planned']:,} of {figures['strata']:,} strata"
+    within = f"{figures['strata_planned']:,} of {figures['strata']:,} strata"
     console.print(
         Text.assemble(
             (printable(plan.config.name), "bold"),
-            f": {_counted(figures['planned'], 'example')} in {strata}{edge}.",
+            f": {_counted(figures['planned'], 'example')} in {within}{edge}.",
         )
     )
     if figures["planned"]:
-        console.print(_strata_table(plan, console.width))
+        strata = _shown_strata(plan)
+        console.print(_strata_table(plan, strata, console.width))
+        _print_hidden(console, plan.cells.height - strata.height, "strata with fewer or no examples")
         console.print()
         console.print(_margins_table(plan, console.width))
     print_notes(console, plan.findings)
@@ -70,8 +72,8 @@ def print_weights(
         weight = "-" if row["weight"] is None else f"{row['weight']:.3f}"
         shares = (f"{row['train_share']:.1%}", f"{row['real_share']:.1%}")
         table.add_row(_name(row["label"]), f"{row['train_rows']:,}", *shares, weight)
-    _caption(table, weights.labels.height - MAX_LABELS, "labels")
     console.print(table)
+    _print_hidden(console, weights.labels.height - MAX_LABELS, "labels")
     if both is not None:
         console.print(_both_ways_table(both))
     print_notes(console, [*weights.findings, *(both.findings if both is not None else ())])
@@ -96,16 +98,18 @@ def _both_ways_table(both: BothWays) -> Table:
     return table
 
 
-def _strata_table(plan: SynthesisPlan, width: int) -> Table:
+def _shown_strata(plan: SynthesisPlan) -> pl.DataFrame:
+    shown = _worth_showing(plan, plan.cells)
+    if shown.height <= MAX_STRATA:
+        return shown
+    return shown.sort("planned", descending=True, maintain_order=True).head(MAX_STRATA)
+
+
+def _strata_table(plan: SynthesisPlan, shown: pl.DataFrame, width: int) -> Table:
     levels = list(plan.config.strata.levels)
     figures = ["target", *_held_column(plan.cells), "planned", *_tier_columns(plan.tiers)]
     table = _table(width, levels, len(figures))
     _add_figures(table, figures)
-    shown = plan.cells
-    if shown.height > MAX_STRATA:
-        largest = shown.with_row_index("_row").sort("planned", "_row", descending=[True, False])
-        shown = largest.head(MAX_STRATA).drop("_row")
-        _caption(table, plan.cells.height - MAX_STRATA, "strata with fewer examples")
     for row in shown.iter_rows(named=True):
         table.add_row(*(_name(row[level]) for level in levels), *(_figure(row[name]) for name in figures))
     return table
@@ -115,7 +119,8 @@ def _margins_table(plan: SynthesisPlan, width: int) -> Table:
     figures = ["asked", *_held_column(plan.margins), "planned", *_tier_columns(plan.tiers)]
     table = _table(width, ["dimension", "value"], len(figures))
     _add_figures(table, figures)
-    for name, margin in plan.margins.group_by("dimension", maintain_order=True):
+    shown = _worth_showing(plan, plan.margins)
+    for name, margin in shown.group_by("dimension", maintain_order=True):
         ordinary = margin.filter(pl.col("value").is_not_null())
         for number, row in enumerate(ordinary.head(MAX_VALUES).iter_rows(named=True)):
             first = _name(str(name[0])) if number == 0 else Text("")
@@ -124,6 +129,11 @@ def _margins_table(plan: SynthesisPlan, width: int) -> Table:
         if hidden > 0:
             table.add_row("", Text(f"… {hidden:,} more", style="dim"), *[""] * len(figures))
     return table
+
+
+def _worth_showing(plan: SynthesisPlan, frame: pl.DataFrame) -> pl.DataFrame:
+    """Leave out what a shortfall does not miss: of many strata it names a few."""
+    return frame if plan.manifest["shortfall"] is None else frame.filter(pl.col("planned") > 0)
 
 
 def _table(width: int, names: list[str], n_figures: int) -> Table:
@@ -150,10 +160,9 @@ def _held_column(frame: pl.DataFrame) -> list[str]:
     return ["held"] if frame["held"].sum() else []
 
 
-def _caption(table: Table, hidden: int, noun: str) -> None:
+def _print_hidden(console: Console, hidden: int, noun: str) -> None:
     if hidden > 0:
-        table.caption = f"{hidden:,} more {noun} are not shown"
-        table.caption_justify = "left"
+        console.print(Text(f"{hidden:,} more {noun} are not shown", style="dim"))
 
 
 def _figure(number: Any) -> str:

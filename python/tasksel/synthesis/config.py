@@ -57,6 +57,8 @@ __all__ = [
 ]
 
 DEFAULT_TIERS: Final = (100, 1_000)
+MAX_TOTAL: Final = 1_000_000
+"""A plan is held in memory, about a kilobyte an example."""
 EDGE_CATEGORIES: Final = (
     "boundary",
     "very-short",
@@ -232,6 +234,8 @@ class SynthesisConfig:
     def __post_init__(self) -> None:
         check_name("name", self.name)
         check_whole("total", self.total, 1)
+        if self.total > MAX_TOTAL:
+            raise ConfigError(f"total is {self.total:,}; at most {MAX_TOTAL:,} are allowed in one plan.")
         check_whole("seed", self.seed, 0)
         check_text("instructions", self.instructions)
         if self.language is not None:

@@ -51,7 +51,10 @@ def read_shortfall(source: ShortfallSource, config: SynthesisConfig) -> dict[str
     if isinstance(source, pl.DataFrame):
         frame, name = source, "shortfall"
     else:
-        frame = scan_file(Path(source), text_columns=("dimension", "value"), eager=True).frame.collect()
+        try:
+            frame = scan_file(Path(source), text_columns=("dimension", "value"), eager=True).frame.collect()
+        except SchemaError as error:
+            raise SchemaError(f"The shortfall cannot be read: {error}") from error
         name = f"shortfall {Path(source).name}"
     lacking = [column for column in _COLUMNS if column not in frame.columns]
     if lacking:
