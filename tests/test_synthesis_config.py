@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tasksel.synthesis.config import CustomEdgeConfig, EdgeConfig
 from tasksel.synthesis.config_file import config_content, parse_config, read_config, read_planned_config
 from tasksel_core.errors import ConfigError, ResumeError
 
@@ -259,3 +260,12 @@ def test_a_configuration_cannot_be_changed(tmp_path):
     config = read_text(tmp_path, "total = 5\n" + LEVELS)
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.total = 6
+
+
+def test_edge_categories_go_by_short_names_too():
+    edge = EdgeConfig(categories={"invalid": 2.0, "boundary": 1.0})
+    assert edge.categories == {"invalid-but-parseable": 2.0, "boundary": 1.0}
+    with pytest.raises(ConfigError, match="names a category twice"):
+        EdgeConfig(categories={"invalid": 2.0, "invalid-but-parseable": 1.0})
+    with pytest.raises(ConfigError, match="name of a category that tasksel knows"):
+        CustomEdgeConfig("invalid", "Break it.")

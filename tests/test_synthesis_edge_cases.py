@@ -4,7 +4,6 @@ import json
 import re
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasksel.synthesis import edge_schema
+from tasksel.synthesis.config import CustomEdgeConfig, EdgeConfig
 from tasksel.synthesis.edge_cases import (
     EDGE_CASES,
     canonical_category,
@@ -390,7 +390,7 @@ def test_word_distance_is_that_of_the_whole_table(one, other, most):
 
 
 def edge_config(**custom):
-    return SimpleNamespace(custom={name: SimpleNamespace(**each) for name, each in custom.items()})
+    return EdgeConfig(custom={name: CustomEdgeConfig(name, **each) for name, each in custom.items()})
 
 
 def test_custom_categories_have_an_instruction_and_perhaps_a_pattern():

@@ -31,6 +31,7 @@ from tasksel.synthesis.config_values import (
     holds_shares,
     template_fields,
 )
+from tasksel.synthesis.edge_cases import EDGE_CASES, SHORT_NAMES
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,16 +60,7 @@ __all__ = [
 DEFAULT_TIERS: Final = (100, 1_000)
 MAX_TOTAL: Final = 1_000_000
 """A plan is held in memory, about a kilobyte an example."""
-EDGE_CATEGORIES: Final = (
-    "boundary",
-    "very-short",
-    "very-long",
-    "unicode",
-    "missing",
-    "invalid",
-    "near-duplicate",
-    "extreme",
-)
+EDGE_CATEGORIES: Final = tuple(EDGE_CASES)
 """Edge cases that tasksel knows how to make and to prove."""
 PLAN_FIELDS: Final = ("plan_id", "stratum", "edge")
 """Columns of the plan that templates may name, beside levels and dimensions."""
@@ -90,7 +82,10 @@ class CustomEdgeConfig:
     instruction : str
         What the request says about it.
     pattern : str
-        Regular expression that the record's prompt must match, if anything can prove the category so.
+        Regular expression that the record's prompt must match, or the field if one is named, if anything can
+        prove the category so.
+    field : str, optional
+        Of the item.
     weight : float
         Against the weights of the other categories, where ``categories`` does not name it.
     """
@@ -98,6 +93,7 @@ class CustomEdgeConfig:
     name: str
     instruction: str
     pattern: str = ""
+    field: str | None = None
     weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -106,7 +102,9 @@ class CustomEdgeConfig:
         check_text(f"instruction of {where}", self.instruction, may_be_empty=False)
         check_pattern(f"pattern of {where}", self.pattern)
         check_number(f"weight of {where}", self.weight, 0)
-        if self.name in EDGE_CATEGORIES:
+        if self.field is not None:
+            check_name(f"field of {where}", self.field)
+        if self.name in (*EDGE_CATEGORIES, *SHORT_NAMES):
             raise ConfigError(f"{where} has the name of a category that tasksel knows; choose another.")
 
 
@@ -119,7 +117,8 @@ class EdgeConfig:
     share : float
         Of the total, from 0 to 1; 0.05 to 0.10 is what helps.
     categories : mapping of str to float
-        Category -> weight; empty for all of `EDGE_CATEGORIES`. Custom ones are added with their own weight.
+        Category, by its name or a short one such as ``invalid``, -> weight; empty for all of
+        `EDGE_CATEGORIES`. Custom ones are added with their own weight.
     custom : mapping of str to CustomEdgeConfig
         Categories of the user's own.
     """
@@ -131,6 +130,10 @@ class EdgeConfig:
     def __post_init__(self) -> None:
         check_number("share of [edge]", self.share, 0, 1)
         check_table("categories of [edge]", self.categories)
+        full = {SHORT_NAMES.get(name, name): weight for name, weight in self.categories.items()}
+        if len(full) < len(self.categories):
+            raise ConfigError("categories of [edge] names a category twice, by a short name and its own.")
+        object.__setattr__(self, "categories", full)
         allowed = (*EDGE_CATEGORIES, *self.custom)
         unknown = [name for name in self.categories if name not in allowed]
         if unknown:

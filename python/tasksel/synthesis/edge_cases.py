@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EDGE_CASES",
+    "SHORT_NAMES",
     "EdgeCase",
     "canonical_category",
     "custom_category",
@@ -104,13 +105,14 @@ _CASES: Final = (
 EDGE_CASES: Final[Mapping[str, EdgeCase]] = {case.name: case for case in _CASES}
 """Name -> category, in the order of documents."""
 
-_OTHER_NAMES: Final = {
+SHORT_NAMES: Final[Mapping[str, str]] = {
     "invalid": "invalid-but-parseable",
     "near-duplicate-different-label": "near-duplicate",
     "extremes": "extreme",
     "null": "missing",
     "control": "unicode",
 }
+"""Other names that a configuration may use."""
 
 
 def canonical_category(category: str, config: Any = None) -> str:
@@ -136,8 +138,8 @@ def canonical_category(category: str, config: Any = None) -> str:
     own = {} if config is None else config.custom
     if category in EDGE_CASES or category in own:
         return category
-    if category in _OTHER_NAMES:
-        return _OTHER_NAMES[category]
+    if category in SHORT_NAMES:
+        return SHORT_NAMES[category]
     raise ConfigError(
         f"{category!r} is not an edge category; allowed are {', '.join([*EDGE_CASES, *own])}. A category of "
         "your own is a section [edge.custom.NAME] with an instruction."

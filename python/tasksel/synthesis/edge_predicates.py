@@ -351,7 +351,7 @@ def _prove_custom(custom: Any, item: Any, prompt: str | None) -> Proof:
     if not custom.pattern:
         return Proof(None, "the category has no pattern; a person or a model has to look")
     texts = [prompt] if prompt is not None else _texts(item)
-    field = getattr(custom, "field", None)
+    field = custom.field
     if field:
         texts = [place.value for place in find_places(item, {}) if place.name == field]
     found = any(isinstance(text, str) and re.search(custom.pattern, text) for text in texts)
