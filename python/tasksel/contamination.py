@@ -7,10 +7,9 @@ asked before a study reports. Short questions cannot be told apart by words and 
 from __future__ import annotations
 
 import importlib.metadata
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
@@ -19,6 +18,7 @@ from tasksel.embedding import read_embeddings
 from tasksel.pool import load_pool
 from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, write_json
 from tasksel.run_folder_frames import write_frame
+from tasksel.text_shingles import hash_word_runs, number_words, word_keys
 from tasksel_core import nearest_neighbours
 from tasksel_core.errors import ConfigError
 
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from tasksel.pool import Pool, PoolSource
+    from tasksel.text_shingles import WordRuns
 
-__all__ = ["BENCHMARK_NAMES", "Contamination", "check_contamination"]
+__all__ = ["BENCHMARK_NAMES", "Contamination", "check_contamination", "compare_words"]
 
 BENCHMARK_NAMES: Final = {
     "mmlu": "mmlu_test.parquet",
@@ -44,7 +45,6 @@ MAX_ROWS_OF_A_RUN: Final = 10
 SIMILARITY: Final = 0.95
 HITS_NAME: Final = "hits.parquet"
 
-_WORD: Final = re.compile(r"\w+")
 _HIT_SCHEMA: Final = {
     "pool_id": pl.String,
     "reference": pl.String,
@@ -80,14 +80,6 @@ class Contamination:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-compatible account."""
         return {"pool": self.pool, "references": self.references, "hits": self.hits.to_dicts()}
-
-
-class _Runs(NamedTuple):
-    """Hashed runs of words: the text of each, and the word of the text that it starts with."""
-
-    hashes: npt.NDArray[np.uint64]
-    texts: npt.NDArray[np.int64]
-    starts: npt.NDArray[np.int64]
 
 
 def check_contamination(
@@ -156,7 +148,7 @@ def check_contamination(
     accounts, hits = [], []
     for name, path in paths.items():
         reference = load_pool(path)
-        account, found = _compare_words(loaded, reference, name)
+        account, found = compare_words(loaded, reference, name)
         similar = None if embeddings is None else _compare_vectors(loaded, reference, name, embeddings)
         accounts.append({"name": name, "sha256": reference.sha256, **account, **_count_similar(similar)})
         hits += [found] if similar is None else [found, similar]
@@ -177,17 +169,33 @@ def _find_reference(each: str | os.PathLike[str], benchmarks: Path | None) -> Pa
     return benchmarks / BENCHMARK_NAMES[str(each)]
 
 
-def _compare_words(pool: Pool, reference: Pool, name: str) -> tuple[dict[str, Any], pl.DataFrame]:
+def compare_words(pool: Pool, reference: Pool, name: str) -> tuple[dict[str, Any], pl.DataFrame]:
+    """Look for rows of a pool that share runs of words with a reference; both are in memory.
+
+    Parameters
+    ----------
+    pool, reference : Pool
+        From `tasksel.pool.load_pool`.
+    name : str
+        Of the reference, as it stands in the hits.
+
+    Returns
+    -------
+    account : dict
+        ``rows``, ``unchecked_rows``, ``ngram_rows`` and ``pool_ngram_rows`` as in `Contamination.references`.
+    hits : pl.DataFrame
+        As `Contamination.hits`, one row a pool row that shares words.
+    """
     vocabulary: dict[str, int] = {}
     pool_words, pool_rows = _words(pool.frame, vocabulary)
     reference_words, reference_rows = _words(reference.frame, vocabulary)
-    keys = _word_keys(len(vocabulary))
+    keys = word_keys(len(vocabulary))
     found = pl.DataFrame(schema=_MATCH_SCHEMA)
     for length in range(MIN_WORDS, NGRAM_WORDS + 1):
-        runs = _hash_runs(_of_length(reference_words, length), keys, length)
+        runs = hash_word_runs(_of_length(reference_words, length), keys, length)
         if len(runs.hashes):
             found.extend(
-                _match(_hash_runs(pool_words, keys, length), pool_rows, runs, reference_rows, length)
+                _match(hash_word_runs(pool_words, keys, length), pool_rows, runs, reference_rows, length)
             )
     account = {
         "rows": reference.frame.height,
@@ -225,43 +233,14 @@ _MATCH_SCHEMA: Final = dict.fromkeys(("pool_row", "pool_text", "start", "length"
 def _words(frame: pl.DataFrame, vocabulary: dict[str, int]) -> tuple[list[list[int]], npt.NDArray[np.int64]]:
     """Give the words of all prompts and then all responses as numbers, and the row of each text."""
     names = [name for name in ("prompt", "response") if name in frame.columns]
-    words = [
-        [vocabulary.setdefault(word, len(vocabulary)) for word in _WORD.findall(text.lower())]
-        for name in names
-        for text in frame[name].fill_null("")
-    ]
-    return words, np.tile(np.arange(frame.height, dtype=np.int64), len(names))
-
-
-def _word_keys(n_words: int) -> npt.NDArray[np.uint64]:
-    """Give every word a random 64-bit number; by SplitMix64, so that a run is the same everywhere."""
-    with np.errstate(over="ignore"):
-        mixed = (np.arange(1, n_words + 1, dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
-
-
-def _hash_runs(words: list[list[int]], keys: npt.NDArray[np.uint64], length: int) -> _Runs:
-    """Hash every run of `length` words that stays inside its text."""
-    counts = _lengths(words)
-    flat = np.fromiter((number for each in words for number in each), dtype=np.int64, count=int(counts.sum()))
-    text_of, ends = np.repeat(np.arange(len(words)), counts), np.cumsum(counts)
-    n_runs = max(0, len(flat) - length + 1)
-    hashes = np.zeros(n_runs, dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        for offset in range(length):
-            # Horner's rule with an odd multiplier: order matters, and no bit is lost.
-            hashes = hashes * np.uint64(0xD1342543DE82EF95) + keys[flat[offset : offset + n_runs]]
-    places = np.flatnonzero(np.arange(n_runs) + length <= ends[text_of[:n_runs]])
-    texts = text_of[places]
-    return _Runs(hashes[places], texts, places - (ends - counts)[texts])
+    texts = (text for name in names for text in frame[name].fill_null(""))
+    return number_words(texts, vocabulary), np.tile(np.arange(frame.height, dtype=np.int64), len(names))
 
 
 def _match(
-    pool_runs: _Runs,
+    pool_runs: WordRuns,
     pool_rows: npt.NDArray[np.int64],
-    runs: _Runs,
+    runs: WordRuns,
     reference_rows: npt.NDArray[np.int64],
     length: int,
 ) -> pl.DataFrame:

@@ -153,7 +153,7 @@ def count_languages(texts: Iterable[str | None]) -> dict[str, int]:
     {'en': 2, 'unknown': 2, 'de': 1}
     """
     counted = Counter(detect_language(text or "") or "unknown" for text in texts)
-    return dict(sorted(counted.items(), key=lambda each: (-each[1], each[0] != "unknown", each[0])))
+    return dict(sorted(counted.items(), key=lambda each: (-each[1], each[0] == "unknown", each[0])))
 
 
 def _script_of(char: str) -> str:
