@@ -7,24 +7,22 @@ a run that was stopped asks only what is missing, and another way of reading rep
 from __future__ import annotations
 
 import json
-import os
 import re
-import threading
 from collections import Counter
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from tasksel.endpoint import Endpoint, Reply
-from tasksel.run_folder import text_sha256
+from tasksel.judge_replies import ask_all, request_key
 from tasksel.winrate import DRAW, preference_from_logprobs
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from tasksel.endpoint import Endpoint, Reply
 
 __all__ = ["OUTCOMES", "REPLIES_NAME", "JudgeSettings", "count_outcomes", "judge_pairs", "read_verdict"]
 
@@ -117,9 +115,10 @@ def judge_pairs(
         (_request(prompt, baseline, answer, settings), _request(prompt, answer, baseline, settings))
         for _, prompt, answer, baseline in rows
     ]
-    replies = _ask_all([body for both in requests for body in both], endpoint, settings, folder)
+    bodies = [body for both in requests for body in both]
+    replies = ask_all(bodies, endpoint, folder / REPLIES_NAME, concurrency=settings.concurrency)
     verdicts = [
-        {"prompt_id": prompt_id, **_combine(*(read_verdict(replies[_key(body)]) for body in both))}
+        {"prompt_id": prompt_id, **_combine(*(read_verdict(replies[request_key(body)]) for body in both))}
         for (prompt_id, *_), both in zip(rows, requests, strict=True)
     ]
     floats = dict.fromkeys(("preference", "baseline_first", "baseline_second"), pl.Float64)
@@ -181,6 +180,7 @@ def read_verdict(reply: Reply) -> tuple[float | None, str]:
 
     Examples
     --------
+    >>> from tasksel.endpoint import Reply
     >>> read_verdict(Reply(200, '{"choices": [{"message": {"content": " M.\\n"}}]}'))
     (2.0, 'preference')
     >>> read_verdict(Reply(200, '{"choices": [{"mess'))
@@ -237,64 +237,3 @@ def _request(prompt: str, first: str, second: str, settings: JudgeSettings) -> d
         "max_tokens": settings.max_tokens,
     }
     return body | ({"logprobs": True, "top_logprobs": 5} if settings.logprobs else {})
-
-
-def _key(body: Mapping[str, Any]) -> str:
-    return text_sha256(json.dumps(body, sort_keys=True))
-
-
-def _ask_all(
-    bodies: Sequence[Mapping[str, Any]], endpoint: Endpoint, settings: JudgeSettings, folder: Path
-) -> dict[str, Reply]:
-    """Ask what has no reply yet; the first failure ends it, and what was answered stays."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / REPLIES_NAME
-    replies = _read_replies(path)
-    wanted = {key: body for body in bodies if (key := _key(body)) not in replies}
-    lock = threading.Lock()
-    stopped = threading.Event()
-    with path.open("ab") as log, ThreadPoolExecutor(max(1, settings.concurrency)) as pool:
-
-        def ask(key: str, body: Mapping[str, Any]) -> None:
-            reply = endpoint.post("chat/completions", body, stopped=stopped)
-            with lock:
-                _append(log, key, reply)
-                replies[key] = reply
-
-        futures = [pool.submit(ask, key, body) for key, body in wanted.items()]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-            for future in futures:
-                if future.done():
-                    future.result()
-        finally:
-            stopped.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-    return replies
-
-
-def _append(log: IO[bytes], key: str, reply: Reply) -> None:
-    line = json.dumps({"key": key, "status": reply.status, "body": reply.body}, ensure_ascii=False)
-    log.write(line.encode("utf-8", errors="surrogatepass") + b"\n")
-    log.flush()
-    os.fsync(log.fileno())
-
-
-def _read_replies(path: Path) -> dict[str, Reply]:
-    """Read what was paid for; a line that a kill cut short is left out and closed."""
-    if not path.exists():
-        return {}
-    content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
-        with path.open("ab") as log:
-            log.write(b"\n")
-    entries = (_read_entry(line) for line in content.splitlines())
-    return dict(entry for entry in entries if entry is not None)
-
-
-def _read_entry(line: bytes) -> tuple[str, Reply] | None:
-    try:
-        entry = json.loads(line)
-        return str(entry["key"]), Reply(int(entry["status"]), str(entry["body"]))
-    except (ValueError, LookupError, TypeError):
-        return None

@@ -355,7 +355,7 @@ def _binomial_probabilities(trials: int, share: float, counts: range) -> npt.NDA
         _log_choose(trials, count) + count * math.log(share) + (trials - count) * math.log1p(-share)
         for count in counts
     ]
-    return np.exp(np.array(logs))
+    return np.asarray(np.exp(np.array(logs)))
 
 
 def _log_probability(
@@ -365,7 +365,7 @@ def _log_probability(
     total = int(outcomes.sum(axis=1).max(initial=0))
     table = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, total + 1)))])
     logs = np.log(np.where(shares > 0, shares, 1.0))
-    return table[total] - table[outcomes].sum(axis=1) + outcomes @ logs
+    return np.asarray(table[total] - table[outcomes].sum(axis=1) + outcomes @ logs)
 
 
 def _compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:
@@ -401,10 +401,9 @@ def _stepwise(
         raise ArrayError("p-values must be numbers from 0 to 1 in one dimension.")
     order = np.argsort(values, kind="stable")
     scaled = values[order] * factor(np.arange(len(values), dtype=np.float64), len(values))
-    if downwards:
-        scaled = np.minimum.accumulate(scaled[::-1])[::-1]
-    else:
-        scaled = np.maximum.accumulate(scaled)
+    ordered = scaled[::-1] if downwards else scaled
+    monotone = (np.minimum if downwards else np.maximum).accumulate(ordered)
+    scaled = monotone[::-1] if downwards else monotone
     corrected = np.empty_like(values)
     corrected[order] = np.minimum(scaled, 1.0)
     return corrected
