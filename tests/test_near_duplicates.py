@@ -80,7 +80,7 @@ def test_a_plain_greedy_search_finds_the_same_up_to_the_recall():
     texts += [edited(rng, rng.choice(texts), rng.randint(1, 12)) for _ in range(240)]
     sets = [shingles_of(text) for text in texts]
     kept, expected = [], {}
-    for row, text in enumerate(texts):
+    for row in range(len(texts)):
         near = [(len(sets[row] & sets[other]) / len(sets[row] | sets[other]), -other) for other in kept]
         best = max(near, default=(0.0, 0))
         if best[0] >= 0.8:

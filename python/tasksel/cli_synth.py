@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tasksel import cli_synth_edge, cli_synth_plan
+from tasksel import cli_synth_edge, cli_synth_plan, cli_synth_validate
 
 __all__ = ["synth_app"]
 
@@ -16,4 +16,5 @@ synth_app = typer.Typer(
 )
 
 cli_synth_plan.register(synth_app)
+cli_synth_validate.register(synth_app)
 cli_synth_edge.register(synth_app)

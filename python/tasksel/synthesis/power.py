@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from tasksel.proportion_tests import binomial_tail, chi_square_tail
 from tasksel_core.errors import ConfigError
 
@@ -18,7 +20,6 @@ __all__ = [
     "LEVEL",
     "WANTED_POWER",
     "missing_share_power",
-    "noncentral_chi_square_tail",
     "rate_check_power",
     "rows_for_rate_check",
     "short_value_power",
@@ -29,6 +30,7 @@ __all__ = [
 LEVEL: Final = 0.05
 WANTED_POWER: Final = 0.8
 MAX_ROWS: Final = 1_000_000
+N_TABLES: Final = 4_000
 _EXACT_ROWS: Final = 20_000
 """Rows up to which binomial sums are taken; above, the normal approximation has three right digits."""
 
@@ -106,9 +108,9 @@ def missing_share_power(
 ) -> float:
     """Return the power of a χ² test over cells to find that a share of the mass is missing altogether.
 
-    The share is made of whole cells that have no row, and the rest comes in proportion. The effect size is
-    then ``w² = share / (1 - share)`` and the noncentrality ``n w²``; against a reference that is a sample
-    itself, ``w² n m / (n + m)`` to first order.
+    The cells have equal shares; `share` of them (rounded, one at least) have no row, and the rest comes in
+    proportion. Against a reference that is a sample itself both rows of the 2 x k table are random, and cells
+    that neither has do not count as degrees of freedom.
 
     Parameters
     ----------
@@ -126,56 +128,40 @@ def missing_share_power(
     Returns
     -------
     float
-        By the noncentral χ² distribution, an approximation that wants several rows a cell.
-
-    References
-    ----------
-    Cohen, J. (1988). Statistical Power Analysis for the Behavioral Sciences, 2nd ed., section 7.2.
+        The share of 4,000 drawn tables that the test rejects, always the same ones: right to about .015. The
+        noncentral χ² distribution would be far too low here, since cells that stay empty do not vary.
 
     Examples
     --------
-    100 rows against 100 real ones over 30 clusters see a missing 20 % with power .43:
+    A stratum that the plan names is counted, and a missing fifth is seen at once. Where the strata are
+    clusters of unlabelled texts, it depends on how many there are and how well the real shares are known:
+    100 rows against 100 real ones over 40 clusters see a missing fifth less than every second time.
 
-    >>> round(missing_share_power(100, 0.2, 30, n_reference=100), 2)
-    0.43
-
-    With as many cells whose shares are planned, and so known, it is much more:
-
-    >>> round(missing_share_power(100, 0.2, 30), 2)
-    0.82
+    >>> missing_share_power(100, 0.2, 5), round(missing_share_power(100, 0.2, 40, n_reference=100), 1)
+    (1.0, 0.4)
     """
     if not 0 < share < 1 or n_cells < 2:
         raise ConfigError(
             f"A missing share of {share!r} over {n_cells} cells; wanted are 0 to 1 and 2 cells."
         )
-    if n_rows < 1:
+    if n_rows < 1 or n_reference == 0:
         return 0.0
-    rows = float(n_rows) if n_reference is None else n_rows * n_reference / (n_rows + n_reference)
-    noncentrality = rows * share / (1 - share)
-    return noncentral_chi_square_tail(_chi_square_quantile(level, n_cells - 1), n_cells - 1, noncentrality)
-
-
-def noncentral_chi_square_tail(statistic: float, degrees: int, noncentrality: float) -> float:
-    """Return the probability that noncentral χ² is at least `statistic`: a Poisson mixture of central ones.
-
-    Examples
-    --------
-    >>> round(noncentral_chi_square_tail(7.81, 3, 0.0), 3), round(noncentral_chi_square_tail(7.81, 3, 9.0), 3)
-    (0.05, 0.712)
-    """
-    mean = noncentrality / 2
-    if mean == 0:
-        return chi_square_tail(statistic, degrees)
-    spread = 10 * math.sqrt(mean) + 20
-    first, last = max(0, int(mean - spread)), int(mean + spread)
-    return min(
-        1.0,
-        sum(
-            math.exp(-mean + each * math.log(mean) - math.lgamma(each + 1))
-            * chi_square_tail(statistic, degrees + 2 * each)
-            for each in range(first, last + 1)
-        ),
-    )
+    rng = np.random.default_rng(0)
+    wanted = np.full(n_cells, 1 / n_cells)
+    n_missing = min(n_cells - 1, max(1, round(share * n_cells)))
+    realised = np.where(np.arange(n_cells) < n_missing, 0.0, 1 / (n_cells - n_missing))
+    drawn = rng.multinomial(n_rows, realised, N_TABLES)
+    if n_reference is None:
+        expected = n_rows * wanted
+        statistics = ((drawn - expected) ** 2 / expected).sum(axis=1)
+        return float((statistics >= _chi_square_quantile(level, n_cells - 1)).mean())
+    reference = rng.multinomial(n_reference, wanted, N_TABLES)
+    total = drawn + reference
+    # (a - E a)²/E a + (b - E b)²/E b = (a m - b n)² / (n m (a + b)) in a 2 x k table.
+    parts = (drawn * n_reference - reference * n_rows) ** 2 / (n_rows * n_reference * np.maximum(total, 1))
+    degrees = np.maximum((total > 0).sum(axis=1) - 1, 1)
+    limits = {each: _chi_square_quantile(level, each) for each in set(degrees.tolist())}
+    return float((parts.sum(axis=1) >= np.array([limits[each] for each in degrees.tolist()])).mean())
 
 
 def smallest_n(power: Callable[[int], float], wanted: float = WANTED_POWER) -> int | None:
