@@ -6,7 +6,6 @@ from tasksel.synthesis.edge_run import EdgeSummary, make_edge_records
 from tasksel.synthesis.label_evaluation import BothWays, evaluate_both_ways, evaluate_file
 from tasksel.synthesis.label_weights import LabelWeights, label_shares, weigh_labels
 from tasksel.synthesis.planning import SynthesisPlan, plan
-from tasksel.synthesis.probe import probe
 from tasksel.synthesis.validation import Validation, validate
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "label_shares",
     "make_edge_records",
     "plan",
-    "probe",
     "read_config",
     "read_planned_config",
     "validate",
