@@ -68,6 +68,15 @@ def test_a_pattern_that_fits_alone_decides(tmp_path):
     assert "5" in found.reason
 
 
+def test_a_match_inside_a_longer_one_of_another_value_does_not_count(tmp_path):
+    checked = dimension(
+        "regex", ("phone", "headphones"), patterns={"phone": "phone", "headphones": "headphones?"}
+    )
+    prompts = ["my headphones", "my phone", "a phone and headphones", "phone " * 9000]
+    found = find_by_pattern(checked, evidence_of(tmp_path, prompts=prompts))
+    assert found.values == ["headphones", "phone", SEVERAL, "phone"]
+
+
 @given(st.text(max_size=20))
 def test_normalising_twice_changes_nothing(text):
     assert normalised_value(normalised_value(text)) == normalised_value(text)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
+from tasksel.synthesis.power import WANTED_POWER
 from tasksel.terminal import print_notes, printable
 
 if TYPE_CHECKING:
@@ -41,20 +43,13 @@ def print_validation(console: Console, validation: Validation, *, folder: str) -
             f"{validation.n_planned:,} planned examples"
         )
     )
-    console.print(_gate_table(validation.gates))
+    console.print(_gate_table([gate for gate in validation.gates if gate.outcome != "not measured"]))
+    _print_reasons(console, validation.gates)
     for result in validation.dimensions:
         if result.is_measured and result.n_agreed < result.n_rows:
             _print_confusion(console, result)
     _print_shortfall(console, validation)
-    proofs = [
-        f"{printable(gate.name, max_chars=60)}: {printable(gate.proof['sentence'])}"
-        for gate in validation.gates
-        if gate.proof is not None
-    ]
-    if proofs:
-        console.print(Text("\nWhat these rows can prove", style="bold"))
-        for line in proofs:
-            console.print(Text(f"  {line}"))
+    _print_proofs(console, validation.gates)
     console.print()
     print_notes(console, [printable(each, max_chars=1000) for each in validation.findings])
     counted = [sum(gate.outcome == outcome for gate in validation.gates) for outcome in _MARKS]
@@ -74,7 +69,6 @@ def _gate_table(gates: list[Gate]) -> Table:
     table.add_column("95 %", justify="right", no_wrap=True)
     table.add_column("wanted", justify="right", no_wrap=True)
     table.add_column("rows", justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
     for gate in gates:
         mark, style = _MARKS[gate.outcome]
         side = "≥" if gate.at_least else "≤"
@@ -83,14 +77,56 @@ def _gate_table(gates: list[Gate]) -> Table:
             interval = f"{_figure(gate, gate.interval.low)}–{_figure(gate, gate.interval.high)}"  # noqa: RUF001
         table.add_row(
             Text(mark, style=style),
-            Text(printable(gate.name, max_chars=60), style="" if gate.outcome != "not measured" else "dim"),
+            Text(printable(gate.name, max_chars=60)),
             Text("-" if gate.value is None else _figure(gate, gate.value)),
             Text(interval),
             Text(f"{side} {_figure(gate, gate.threshold)}"),
             Text(f"{gate.n_rows:,}" if gate.n_rows else ""),
-            Text(printable(gate.reason, max_chars=300), style="dim"),
         )
     return table
+
+
+def _print_reasons(console: Console, gates: list[Gate]) -> None:
+    """Print what was not measured, one paragraph a reason, and what to know about what was."""
+    names: dict[tuple[bool, str], list[str]] = {}
+    for gate in gates:
+        if gate.reason:
+            names.setdefault((gate.outcome != "not measured", gate.reason), []).append(gate.name)
+    for (is_measured, reason), found in sorted(names.items(), key=lambda each: each[0][0]):
+        mark = "" if is_measured else "not measured: "
+        line = f"{_listed(found)}: {mark}{printable(reason, max_chars=300)}"
+        wrapped = textwrap.fill(line, console.width - 1, initial_indent="· ", subsequent_indent="  ")
+        console.print(Text(wrapped, style="dim"))
+
+
+def _listed(names: list[str]) -> str:
+    """Join names; those with one beginning share it: ``edge: boundary, extreme``."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        base, _, subject = printable(name, max_chars=60).partition(":")
+        groups.setdefault(base, []).append(subject)
+    parts = [f"{base} ({', '.join(each)})" if any(each) else base for base, each in groups.items()]
+    return ", ".join(parts)
+
+
+def _print_proofs(console: Console, gates: list[Gate]) -> None:
+    """Print what these rows see too seldom; of the other gates the number alone."""
+    proven = [(gate, gate.proof) for gate in gates if gate.proof is not None]
+    weak = [(gate, proof) for gate, proof in proven if proof["power"] < WANTED_POWER]
+    if not proven:
+        return
+    console.print(Text("\nWhat these rows can prove", style="bold"))
+    for gate, proof in weak:
+        line = f"{printable(gate.name, max_chars=60)}: {printable(proof['sentence'])}"
+        console.print(
+            Text(textwrap.fill(line, console.width - 1, initial_indent="  ", subsequent_indent="    "))
+        )
+    others = len(proven) - len(weak)
+    if others:
+        verb = "gate sees" if others == 1 else "gates see"
+        console.print(
+            Text(f"  {others} {'other ' if weak else ''}{verb} twice what is allowed with power .80 or more.")
+        )
 
 
 def _figure(gate: Gate, number: float) -> str:

@@ -6,6 +6,7 @@ than one fits), `ABSENT` (there is none) or None (the checker cannot say).
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import unicodedata
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tasksel.synthesis.config import CheckConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -44,6 +45,8 @@ __all__ = [
 ABSENT: Final = "(none)"
 OTHER: Final = "(other)"
 SEVERAL: Final = "(several)"
+MAX_MATCHES: Final = 100
+"""Matches of a pattern that are looked at in one text."""
 _MARKS: Final = re.compile(r"[\s_\-]+")
 
 
@@ -229,6 +232,8 @@ def find_by_rule(dimension: CheckedDimension, evidence: Evidence) -> Realised:
 def find_by_pattern(dimension: CheckedDimension, evidence: Evidence) -> Realised:
     """Search each record's field for the pattern of every value; more than one that fits is `SEVERAL`.
 
+    What stands inside a longer match of another value does not count: "phone" in "headphones" is no phone.
+
     Parameters
     ----------
     dimension : CheckedDimension
@@ -245,11 +250,25 @@ def find_by_pattern(dimension: CheckedDimension, evidence: Evidence) -> Realised
     found: list[str | None] = []
     for value in _fields(dimension, evidence):
         text = "" if value is None else value if isinstance(value, str) else json.dumps(value)
-        fitting = [name for name, pattern in patterns.items() if pattern.search(text)]
+        fitting = _fitting(text, patterns)
         found.append(fitting[0] if len(fitting) == 1 else SEVERAL if fitting else ABSENT)
     lacking = [value for value in dimension.values if value not in patterns]
     reason = f"no pattern for {', '.join(lacking)}" if lacking else ""
     return Realised(found, reason)
+
+
+def _fitting(text: str, patterns: Mapping[str, re.Pattern[str]]) -> list[str]:
+    """List the values with a match that is not part of a longer match of another value."""
+    spans = {
+        name: [match.span() for match in itertools.islice(pattern.finditer(text), MAX_MATCHES)]
+        for name, pattern in patterns.items()
+    }
+
+    def is_free(name: str, start: int, end: int) -> bool:
+        others = (span for other, found in spans.items() if other != name for span in found)
+        return not any(low <= start and end <= high and high - low > end - start for low, high in others)
+
+    return [name for name, found in spans.items() if any(is_free(name, *span) for span in found)]
 
 
 def _fields(dimension: CheckedDimension, evidence: Evidence) -> Sequence[Any]:

@@ -158,7 +158,8 @@ def _measure_language(
         measured.gates.append(unmeasured_gate(rule, f"the language {code!r} is not one that is told apart"))
         return
     n_clear = len(texts) - counts.get("unknown", 0)
-    reason = f"of {len(texts):,} texts {len(texts) - n_clear:,} have no clear language"
+    n_unclear = len(texts) - n_clear
+    reason = f"of {len(texts):,} texts {n_unclear:,} have no clear language" if n_unclear else ""
     measured.gates.append(rate_gate(rule, counts.get(code, 0), n_clear, reason=reason))
 
 

@@ -305,10 +305,12 @@ def _coverage(inputs: ValidationInputs, rules: Mapping[str, GateRule], measured:
         found = coverage(real, written, seed=seed)
     except TaskselError as error:
         return unmeasured_gate(rule, str(error))
+    if found.coverage_equivalent is None:
+        why = " ".join(getattr(found, "notes", ())) or "the sets are too small"
+        return unmeasured_gate(rule, f"coverage could not be calibrated: {why}")
     ends = getattr(found, "interval", None)
     interval = None if ends is None else Interval(float(ends[0]), float(ends[1]))
-    gaps = getattr(found, "gaps", None)
-    n_cells = max(2, len(gaps) if gaps is not None else 2)
+    n_cells = max(2, len(found.clusters))
     power = missing_share_power(len(written), 0.2, n_cells, n_reference=len(real))
     wanted = smallest_n(lambda n: missing_share_power(n, 0.2, n_cells, n_reference=len(real)))
     what = f"a missing 20 % over {n_cells} clusters of {len(real):,} real rows (χ²)"

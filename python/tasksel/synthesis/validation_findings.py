@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from tasksel.synthesis.gates import Gate
     from tasksel.synthesis.realised import DimensionResult
@@ -86,12 +86,16 @@ def _rows(count: int) -> str:
 
 
 def _describe(gate: Gate) -> str:
-    compared: Callable[[float], str] = _percent
     if gate.name.startswith("distribution"):
-        compared = "{:.2g}".format
+        return (
+            f"{gate.name}: counts so far from the planned shares come by chance with probability "
+            f"{gate.value:.2g} alone."
+        )
+    if gate.name == "coverage":
+        return f"coverage is {gate.value:.2f} with {gate.n_rows:,} records; {gate.threshold:.2f} is wanted."
     side = "at least" if gate.at_least else "at most"
-    value = compared(gate.value or 0.0)
-    return f"{gate.name} is {value} of {gate.n_rows:,}; {side} {compared(gate.threshold)} is wanted."
+    value = _percent(gate.value or 0.0)
+    return f"{gate.name} is {value} of {gate.n_rows:,}; {side} {_percent(gate.threshold)} is wanted."
 
 
 def _percent(share: float) -> str:
