@@ -1,4 +1,4 @@
-"""An OpenAI-compatible endpoint: one POST with patience, and a key that is never written anywhere."""
+"""An endpoint of a model: one POST, with patience or without, and a key that is never written anywhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import email.utils
 import http.client
 import json
 import os
+import socket
 import threading
 import time
 import urllib.error
@@ -19,7 +20,7 @@ from tasksel_core.errors import ConfigError, ProviderError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_KEY_VARIABLE", "Endpoint", "Reply"]
+__all__ = ["DEFAULT_KEY_VARIABLE", "Attempt", "Endpoint", "Reply"]
 
 DEFAULT_KEY_VARIABLE: Final = "OPENAI_API_KEY"
 _TOO_MANY: Final = 429
@@ -27,6 +28,11 @@ _WRONG_ACCESS: Final = (401, 403, 404, 405)
 """What every request to this endpoint would be answered with."""
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
+_MOST_REPLY_BYTES: Final = 1 << 26
+"""A reply of a model is some thousand tokens; what is longer than 64 MiB is none."""
+_READ_BYTES: Final = 1 << 16
+_SHORTEST_SECRET: Final = 12
+"""Local servers take any key; "EMPTY" is no secret, and replacing it would damage what the model wrote."""
 
 
 class Reply(NamedTuple):
@@ -34,6 +40,24 @@ class Reply(NamedTuple):
 
     status: int
     body: str
+
+
+class Attempt(NamedTuple):
+    """What one POST came to.
+
+    Attributes
+    ----------
+    reply : Reply or None
+        Of any status; None where none came.
+    retry_after_s : float or None
+        How long the server asks to wait.
+    maybe_paid : bool
+        No reply came, although the request may have been worked on: it timed out or was cut short.
+    """
+
+    reply: Reply | None
+    retry_after_s: float | None = None
+    maybe_paid: bool = False
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -59,6 +83,10 @@ class Endpoint:
         Attempts for a request that meets a server's failure; being asked to wait (429) costs none.
     max_wait_s : float
         Longest time that a request waits in all before it is given up.
+    key_header, key_prefix : str
+        Header that carries the key, and what stands before the key in it.
+    headers : tuple of (str, str)
+        Sent with every request.
     """
 
     base_url: str
@@ -66,6 +94,9 @@ class Endpoint:
     timeout_s: float = 120.0
     max_attempts: int = 5
     max_wait_s: float = 900.0
+    key_header: str = "Authorization"
+    key_prefix: str = "Bearer "
+    headers: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a URL that is none.
@@ -107,22 +138,43 @@ class Endpoint:
         """
         patience = _Patience(self, stopped or threading.Event())
         while True:
-            reply, retry_after = self._try(path, body)
+            reply, retry_after_s, _ = self.attempt(path, body)
             if reply is not None and reply.status in _WRONG_ACCESS:
-                raise ProviderError(self._describe(reply, "which no other request would change"))
+                raise ProviderError(self.describe(reply, "which no other request would change"))
             if (
                 reply is not None
                 and (reply.status == 200 or 400 <= reply.status < 500)
                 and (reply.status not in (_TOO_MANY, 408, 409, 425))
             ):
                 return reply
-            patience.pause(reply, retry_after)
+            patience.pause(reply, retry_after_s)
 
-    def _try(self, path: str, body: Mapping[str, Any]) -> tuple[Reply | None, str | None]:
+    def attempt(self, path: str, body: Mapping[str, Any]) -> Attempt:
+        """Post `body` as JSON once; whether to try again is for the caller to decide.
+
+        Redirects are not followed. Wherever a reply quotes the key, asterisks stand for it.
+
+        Parameters
+        ----------
+        path : str
+            Below the base URL.
+        body : mapping
+            What `json.dumps` takes.
+
+        Returns
+        -------
+        Attempt
+            Also where the server is not there, does not answer in time, or stops half-way.
+
+        Raises
+        ------
+        ConfigError
+            The key holds what no header can carry.
+        """
         key = self._read_key()
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers = {"Content-Type": "application/json", "Accept": "application/json", **dict(self.headers)}
         if key:
-            headers["Authorization"] = f"Bearer {key}"
+            headers[self.key_header] = f"{self.key_prefix}{key}"
         request = urllib.request.Request(  # noqa: S310 - the scheme was checked
             f"{self.base_url.rstrip('/')}/{path}",
             data=json.dumps(body).encode(),
@@ -131,13 +183,12 @@ class Endpoint:
         )
         opener = urllib.request.build_opener(_NoRedirects)
         try:
-            with opener.open(request, timeout=self.timeout_s) as answered:
-                return Reply(answered.status, _without(key, answered.read())), None
-        except urllib.error.HTTPError as error:
-            with error:
-                return Reply(error.code, _without(key, error.read())), error.headers.get("Retry-After")
-        except (OSError, http.client.HTTPException):
-            return None, None
+            with _opened(opener, request, self.timeout_s) as answered:
+                content = _read_all(answered, time.monotonic() + self.timeout_s)
+                retry_after_s = _read_retry_after(answered.headers.get("Retry-After"))
+                return Attempt(Reply(int(answered.status), _without(key, content)), retry_after_s)
+        except (OSError, http.client.HTTPException) as error:
+            return Attempt(None, maybe_paid=not _never_arrived(error))
 
     def _read_key(self) -> str:
         key = os.environ.get(self.key_variable, "").strip()
@@ -146,7 +197,8 @@ class Endpoint:
             raise ConfigError(f"The key in {self.key_variable} holds characters that no header can carry.")
         return key
 
-    def _describe(self, reply: Reply | None, why: str) -> str:
+    def describe(self, reply: Reply | None, why: str) -> str:
+        """Say in a sentence what the endpoint answered, and why that is the end."""
         host = urllib.parse.urlsplit(self.base_url).netloc
         if reply is None:
             return f"{host} does not answer, {why}. What was answered before is kept."
@@ -164,20 +216,20 @@ class _Patience:
         self.endpoint, self.stopped = endpoint, stopped
         self.attempts, self.pauses, self.waited_s = 0, 0, 0.0
 
-    def pause(self, reply: Reply | None, retry_after: str | None) -> None:
+    def pause(self, reply: Reply | None, retry_after_s: float | None) -> None:
         """Wait before the next attempt; raise ProviderError when there is none left."""
         asked_to_wait = reply is not None and reply.status == _TOO_MANY
         self.attempts += not asked_to_wait
         if self.attempts >= self.endpoint.max_attempts:
-            raise ProviderError(self.endpoint._describe(reply, f"also after {self.attempts} attempts"))
-        pause_s = _read_retry_after(retry_after)
+            raise ProviderError(self.endpoint.describe(reply, f"also after {self.attempts} attempts"))
+        pause_s = retry_after_s
         if pause_s is None:
             pause_s = min(_FIRST_PAUSE_S * 2**self.pauses, _LONGEST_PAUSE_S)
         self.pauses += 1
         self.waited_s += pause_s
         if self.waited_s > self.endpoint.max_wait_s:
             raise ProviderError(
-                self.endpoint._describe(reply, f"which would mean waiting {self.waited_s:.0f} s")
+                self.endpoint.describe(reply, f"which would mean waiting {self.waited_s:.0f} s")
             )
         if self.stopped.wait(pause_s):
             raise ProviderError("The request was given up, since another one failed or the run was stopped.")
@@ -193,10 +245,53 @@ def _read_retry_after(text: str | None) -> float | None:
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
+
+
+def _opened(opener: urllib.request.OpenerDirector, request: urllib.request.Request, timeout_s: float) -> Any:
+    """Open a request; an error's status is a reply like any other."""
+    try:
+        return opener.open(request, timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        return error
+
+
+def _read_all(answered: Any, deadline_s: float) -> bytes:
+    """Read a reply to its end.
+
+    A socket's timeout is for each piece: a server that sends a byte now and then would never run into it.
+
+    Raises
+    ------
+    OSError
+        The deadline passed, the connection broke, or the reply is longer than any reply of a model.
+    http.client.HTTPException
+        The reply stops before its stated length.
+    """
+    length = answered.headers.get("Content-Length")
+    wanted = int(length) if length and length.isdecimal() else None
+    content = bytearray()
+    while wanted is None or len(content) < wanted:
+        piece = answered.read1(_READ_BYTES)
+        if not piece:
+            break
+        content += piece
+        if time.monotonic() > deadline_s:
+            raise TimeoutError
+        if len(content) > _MOST_REPLY_BYTES:
+            raise OSError("The reply is too long.")
+    if wanted is not None and len(content) < wanted:
+        raise http.client.IncompleteRead(bytes(content), wanted - len(content))
+    return bytes(content)
+
+
+def _never_arrived(error: Exception) -> bool:
+    """Whether the connection was never made, so that nothing can have been paid for."""
+    reason = getattr(error, "reason", error)
+    return isinstance(reason, (ConnectionRefusedError, socket.gaierror))
 
 
 def _without(key: str, body: bytes) -> str:
     text = body.decode("utf-8", errors="replace")
-    return text.replace(key, "***") if key else text
+    return text.replace(key, "***") if len(key) >= _SHORTEST_SECRET else text

@@ -1,0 +1,36 @@
+"""Models that write on request: endpoints over HTTP and a local model, behind one protocol."""
+
+from tasksel.providers.anthropic_messages import AnthropicProvider
+from tasksel.providers.asking import Answer, Ask, Asker, answer_of, count_journal, entry_usage
+from tasksel.providers.chat import (
+    ChatRequest,
+    Completion,
+    LocalProvider,
+    Message,
+    Provider,
+    RemoteProvider,
+    estimate_tokens,
+    most_tokens,
+)
+from tasksel.providers.local_model import LocalModelProvider
+from tasksel.providers.openai_chat import OpenAIProvider
+
+__all__ = [
+    "Answer",
+    "AnthropicProvider",
+    "Ask",
+    "Asker",
+    "ChatRequest",
+    "Completion",
+    "LocalModelProvider",
+    "LocalProvider",
+    "Message",
+    "OpenAIProvider",
+    "Provider",
+    "RemoteProvider",
+    "answer_of",
+    "count_journal",
+    "entry_usage",
+    "estimate_tokens",
+    "most_tokens",
+]

@@ -1,0 +1,429 @@
+"""Asks a provider many things at once; each reply is in the journal before anybody looks at it.
+
+Rates, pauses and caps decide when a request is sent; what the reply says is none of this module's business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from tasksel.endpoint import Reply
+from tasksel.providers.chat import LocalProvider, Message, RemoteProvider, most_tokens, usage_of
+from tasksel.reply_journal import JournalEntry
+from tasksel.spending_caps import Usage
+from tasksel_core.errors import ProviderError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tasksel.endpoint import Attempt
+    from tasksel.reply_journal import ReplyJournal
+    from tasksel.request_pacing import Permit, RequestPacing
+    from tasksel.spending_caps import Reservation, SpendingCaps
+
+__all__ = ["Answer", "Ask", "Asker", "answer_of", "count_journal", "entry_usage"]
+
+_REQUEST_BYTES: Final = "request_bytes"
+"""Fact of a journal entry: size of the request's messages, from which tokens can be estimated."""
+_PROBLEM: Final = "problem"
+"""Fact of an entry that is no answer."""
+_MAYBE_PAID: Final = "maybe_paid"
+"""Fact of such an entry: tokens of attempts that may have been worked on."""
+_ANSWERED: Final = 200
+_TOO_MANY: Final = 429
+_TRY_AGAIN: Final = (408, 409, 425)
+_WRONG_ACCESS: Final = (401, 402, 403, 404, 405)
+"""What every request would be answered with: a wrong key, no credit, a wrong path or model."""
+_NO_QUOTA: Final = "insufficient_quota"
+"""OpenAI says 429 also where the credit is used up, and no waiting would help."""
+_FILTER: Final = "content_filter"
+_FIRST_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 60.0
+_REFUSED_AT_FIRST: Final = 5
+"""So many requests refused and none answered: the settings are wrong, not the requests."""
+_LISTEN_S: Final = 0.1
+"""Waits are short: polars restarts system calls after Ctrl-C, so that one without end never hears of it."""
+_GRACE_S: Final = 0.5
+"""After Ctrl-C or a failure, how long replies under way may still arrive and be kept."""
+
+
+class Ask(NamedTuple):
+    """One request.
+
+    Attributes
+    ----------
+    key : str
+        Under which its reply is kept.
+    body : mapping
+        What the provider made of the request.
+    messages : tuple of Message
+        What is in it.
+    max_tokens : int
+        Longest reply.
+    facts : mapping
+        Kept in the journal beside the reply.
+    """
+
+    key: str
+    body: Mapping[str, Any]
+    messages: tuple[Message, ...]
+    max_tokens: int
+    facts: Mapping[str, Any]
+
+    @property
+    def request_bytes(self) -> int:
+        """Size of the messages in UTF-8."""
+        return sum(len(each.content.encode("utf-8", "surrogatepass")) for each in self.messages)
+
+    def entry(self, reply: Reply) -> JournalEntry:
+        """Return what the journal keeps."""
+        return JournalEntry(self.key, reply, {_REQUEST_BYTES: self.request_bytes, **self.facts})
+
+
+class Answer(NamedTuple):
+    """What became of a request.
+
+    Attributes
+    ----------
+    reply : Reply or None
+        Of status 200; None where there is a problem.
+    problem : str
+        ``""``, ``refused`` (the server refuses this request), ``filtered``, or ``unanswered`` (it failed
+        on every attempt).
+    detail : str
+        What the server said to it.
+    """
+
+    reply: Reply | None
+    problem: str = ""
+    detail: str = ""
+
+
+def answer_of(entry: JournalEntry) -> Answer:
+    """Return what a journal says of a request."""
+    if entry.reply.status == _ANSWERED:
+        return Answer(entry.reply)
+    return Answer(None, str(entry.facts.get(_PROBLEM, "unanswered")), entry.reply.body)
+
+
+def entry_usage(provider: RemoteProvider | LocalProvider, entry: JournalEntry) -> Usage:
+    """Return the tokens of a reply in a journal, estimated where the provider reported none."""
+    request_bytes = entry.facts.get(_REQUEST_BYTES)
+    completion = provider.read(entry.reply)
+    return usage_of(completion, request_bytes if isinstance(request_bytes, int) else 0)
+
+
+def count_journal(
+    caps: SpendingCaps, provider: RemoteProvider | LocalProvider, entries: Mapping[str, JournalEntry]
+) -> None:
+    """Count what earlier runs spent, so that a cap is one of the whole folder."""
+    for entry in entries.values():
+        if entry.reply.status == _ANSWERED:
+            caps.count(entry_usage(provider, entry))
+        for input_tokens, output_tokens in entry.facts.get(_MAYBE_PAID, ()):
+            caps.count(Usage(input_tokens, output_tokens, is_estimate=True))
+
+
+@dataclass
+class Asker:
+    """Sends requests and keeps replies.
+
+    Parameters
+    ----------
+    provider : RemoteProvider or LocalProvider
+        Whom to ask.
+    journal : ReplyJournal
+        Open; what is in it already is not asked.
+    pacing : RequestPacing
+        When to send.
+    caps : SpendingCaps
+        What may be spent.
+    max_attempts : int
+        Attempts for a request that meets a server's failure; being asked to wait costs none.
+    stopped : threading.Event
+        Once set, nothing more is sent.
+
+    Attributes
+    ----------
+    sent : int
+        Requests that were really sent, every attempt counted.
+    """
+
+    provider: RemoteProvider | LocalProvider
+    journal: ReplyJournal
+    pacing: RequestPacing
+    caps: SpendingCaps
+    max_attempts: int = 5
+    stopped: threading.Event = field(default_factory=threading.Event)
+    sent: int = 0
+    _answered: int = 0
+    _refused: int = 0
+
+    @property
+    def ended(self) -> str | None:
+        """Why no more is asked, as a clause; None while everything is in order."""
+        if self.caps.reached is not None:
+            return f"the cap {self.caps.reached} is reached"
+        return (
+            None if self.pacing.gave_up is None else f"the provider was given up, since {self.pacing.gave_up}"
+        )
+
+    @property
+    def was_given_up(self) -> bool:
+        """Whether the provider, and not a cap, ended it."""
+        return self.pacing.gave_up is not None
+
+    def ask(
+        self, asks: Sequence[Ask], *, answered: Callable[[str, Answer], None] | None = None
+    ) -> dict[str, Answer]:
+        """Ask everything that the journal does not hold yet.
+
+        Parameters
+        ----------
+        asks : sequence of Ask
+            In the order in which they are sent.
+        answered : callable, optional
+            Told of each new answer, in this thread.
+
+        Returns
+        -------
+        dict of str to Answer
+            By key. What was not asked, since a cap is reached or the provider was given up, is missing. A
+            request that had a problem is asked again by another call.
+
+        Raises
+        ------
+        ProviderError
+            The key, the path or the model is wrong, or every request is refused.
+        OSError
+            A reply could not be written; none is asked for after it.
+        KeyboardInterrupt
+            Ctrl-C; replies that arrive within half a second are kept.
+        """
+        known = {each.key: self.journal.entries.get(each.key) for each in asks}
+        answers = {
+            key: Answer(entry.reply)
+            for key, entry in known.items()
+            if entry is not None and entry.reply.status == _ANSWERED
+        }
+        if isinstance(self.provider, LocalProvider):
+            found = self._ask_local(self.provider, asks, answered)
+        else:
+            missing = [each for each in asks if each.key not in answers]
+            found = self._ask_remote(self.provider, missing, answered)
+        return answers | found
+
+    # A local model
+
+    def _ask_local(
+        self,
+        provider: LocalProvider,
+        asks: Sequence[Ask],
+        answered: Callable[[str, Answer], None] | None,
+    ) -> dict[str, Answer]:
+        """Answer batch after batch.
+
+        A batch that lacks a reply is answered whole: the last digits of a model's numbers depend on what is
+        in the batch, and a resumed run is to write what an uninterrupted one does.
+        """
+        found: dict[str, Answer] = {}
+        for start in range(0, len(asks), provider.batch_requests):
+            batch = asks[start : start + provider.batch_requests]
+            missing = {each.key for each in batch if each.key not in self.journal.entries}
+            if self.stopped.is_set():
+                break
+            if not missing:
+                continue
+            reservations = self._reserve_batch([each for each in batch if each.key in missing])
+            if reservations is None:
+                break
+            replies = provider.answer(
+                [each.body for each in batch], [int(each.key[:15], 16) for each in batch]
+            )
+            new = [
+                each.entry(reply) for each, reply in zip(batch, replies, strict=True) if each.key in missing
+            ]
+            self.journal.append_all(new)
+            self.sent += len(new)
+            for reservation, entry in zip(reservations, new, strict=True):
+                self.caps.settle(reservation, entry_usage(provider, entry))
+                found[entry.key] = Answer(entry.reply)
+                if answered is not None:
+                    answered(entry.key, found[entry.key])
+        return found
+
+    def _reserve_batch(self, batch: Sequence[Ask]) -> list[Reservation] | None:
+        """Reserve for a whole batch or not at all."""
+        reservations: list[Reservation] = []
+        for each in batch:
+            reservation = self.caps.reserve(most_tokens(each.messages), each.max_tokens, stopped=self.stopped)
+            if reservation is None:
+                for held in reservations:
+                    self.caps.release(held)
+                return None
+            reservations.append(reservation)
+        return reservations
+
+    # An endpoint
+
+    def _ask_remote(
+        self,
+        provider: RemoteProvider,
+        asks: Sequence[Ask],
+        answered: Callable[[str, Answer], None] | None,
+    ) -> dict[str, Answer]:
+        waiting: queue.SimpleQueue[Ask] = queue.SimpleQueue()
+        for each in asks:
+            waiting.put(each)
+        news: queue.SimpleQueue[tuple[str, Answer] | BaseException | None] = queue.SimpleQueue()
+        n_workers = min(max(1, self.pacing.settings.concurrency), len(asks))
+        for _ in range(n_workers):
+            # Daemons: a request that hangs must not keep the process alive after Ctrl-C.
+            threading.Thread(target=self._work, args=(provider, waiting, news), daemon=True).start()
+        found: dict[str, Answer] = {}
+
+        def take() -> int:
+            """Take one piece of news, if there is any; return how many workers ended by it."""
+            with contextlib.suppress(queue.Empty):
+                return read(news.get(timeout=_LISTEN_S))
+            return 0
+
+        def read(new: tuple[str, Answer] | BaseException | None) -> int:
+            if isinstance(new, tuple):
+                found[new[0]] = new[1]
+                if answered is not None:
+                    answered(*new)
+                return 0
+            if new is not None:
+                raise new
+            return 1
+
+        try:
+            while n_workers:
+                n_workers -= take()
+        except BaseException:
+            self.stopped.set()
+            _wait_for_the_rest(news, n_workers)
+            raise
+        return found
+
+    def _work(
+        self,
+        provider: RemoteProvider,
+        waiting: queue.SimpleQueue[Ask],
+        news: queue.SimpleQueue[tuple[str, Answer] | BaseException | None],
+    ) -> None:
+        """Take requests until there are none, or no more may be sent."""
+        try:
+            while not self.stopped.is_set():
+                try:
+                    each = waiting.get_nowait()
+                except queue.Empty:
+                    break
+                answer = self._answer(provider, each)
+                if answer is None:
+                    break
+                news.put((each.key, answer))
+            news.put(None)
+        except BaseException as error:  # noqa: BLE001 - it is raised in the thread that asked
+            self.stopped.set()
+            news.put(error)
+
+    def _answer(self, provider: RemoteProvider, each: Ask) -> Answer | None:
+        """Try until there is an answer; None where no more may be sent."""
+        failures = 0
+        lost: list[tuple[int, int]] = []
+        while True:
+            permit = self.pacing.start(self._expected_tokens(each), self.stopped)
+            if permit is None:
+                return None
+            reservation = self.caps.reserve(most_tokens(each.messages), each.max_tokens, stopped=self.stopped)
+            if reservation is None:
+                self.pacing.withdrawn(permit)
+                return None
+            self.sent += 1
+            attempt = provider.attempt(each.body)
+            if attempt.maybe_paid:
+                lost.append((reservation.usage.input_tokens, reservation.usage.output_tokens))
+            answer = self._take(provider, each, attempt, permit, reservation)
+            if answer is None:
+                failures += attempt.reply is None or attempt.reply.status != _TOO_MANY
+                if failures < self.max_attempts:
+                    if failures:
+                        self.stopped.wait(min(_FIRST_PAUSE_S * 2 ** (failures - 1), _LONGEST_PAUSE_S))
+                    continue
+                if self.pacing.gave_up is not None:
+                    return None
+                said = "no reply" if attempt.reply is None else f"status {attempt.reply.status}"
+                answer = Answer(None, "unanswered", f"{said} on {failures} attempts")
+            if answer.reply is None:
+                self._keep_problem(each, attempt, answer, lost)
+            return answer
+
+    def _keep_problem(
+        self, each: Ask, attempt: Attempt, answer: Answer, lost: Sequence[tuple[int, int]]
+    ) -> None:
+        """Write down what is no answer, so that what follows from it can be followed without asking."""
+        status = 0 if attempt.reply is None else attempt.reply.status
+        facts = {**each.facts, _PROBLEM: answer.problem} | ({_MAYBE_PAID: list(lost)} if lost else {})
+        self.journal.append(each.key, Reply(status, answer.detail), **facts)
+
+    def _take(
+        self,
+        provider: RemoteProvider,
+        each: Ask,
+        attempt: Attempt,
+        permit: Permit,
+        reservation: Reservation,
+    ) -> Answer | None:
+        """Keep what came; None where it is worth another attempt."""
+        reply = attempt.reply
+        if reply is not None and reply.status == _ANSWERED:
+            entry = each.entry(reply)
+            self.journal.append_all([entry])
+            usage = entry_usage(provider, entry)
+            self.caps.settle(reservation, usage)
+            self.pacing.succeeded(permit, usage.total_tokens)
+            self._answered += 1
+            return Answer(reply)
+        if reply is None and attempt.maybe_paid:
+            self.caps.settle(reservation, reservation.usage)
+        else:
+            self.caps.release(reservation)
+        if reply is None or reply.status >= 500 or reply.status in _TRY_AGAIN:
+            self.pacing.failed(permit, attempt.retry_after_s)
+            return None
+        if reply.status == _TOO_MANY and _NO_QUOTA not in reply.body:
+            self.pacing.asked_to_wait(permit, attempt.retry_after_s)
+            return None
+        self.pacing.withdrawn(permit)
+        return self._refused_answer(provider, reply)
+
+    def _refused_answer(self, provider: RemoteProvider, reply: Reply) -> Answer:
+        if reply.status < 400 or reply.status in _WRONG_ACCESS or reply.status == _TOO_MANY:
+            raise ProviderError(provider.describe(reply, "which no other request would change"))
+        if _FILTER in reply.body:
+            return Answer(None, "filtered", f"status {reply.status}")
+        self._refused += 1
+        if not self._answered and self._refused >= _REFUSED_AT_FIRST:
+            raise ProviderError(provider.describe(reply, "as to every request so far"))
+        return Answer(None, "refused", f"status {reply.status}: {reply.body[:200].strip()}")
+
+    def _expected_tokens(self, each: Ask) -> int:
+        """Return what the token rate is charged before a reply says what it really was."""
+        return -(-each.request_bytes // 4) + each.max_tokens
+
+
+def _wait_for_the_rest(
+    news: queue.SimpleQueue[tuple[str, Answer] | BaseException | None], n_workers: int
+) -> None:
+    """Let replies that are just arriving be written, without waiting for those that are not."""
+    deadline_s = time.monotonic() + _GRACE_S
+    with contextlib.suppress(queue.Empty):
+        while n_workers > 0 and (left_s := deadline_s - time.monotonic()) > 0:
+            n_workers -= not isinstance(news.get(timeout=left_s), tuple)
