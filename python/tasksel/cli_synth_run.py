@@ -48,9 +48,7 @@ def run_command(
     ] = None,
     exemplars: Annotated[
         Path | None,
-        typer.Option(
-            help="Pool of real texts to show, task = stratum; as many as the configuration's request.examples."
-        ),
+        typer.Option(help="Pool of real texts to show, with the stratum as task."),
     ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

@@ -157,12 +157,17 @@ class RequestPacing:
                 self._limit = min(self._limit + 1.0 / self._limit, float(max(1, self.settings.concurrency)))
 
     def withdrawn(self, permit: Permit) -> None:
-        """End a request that was not sent, or was refused for a reason of its own."""
+        """End a request that was not sent."""
         with self._changed:
             self._end()
             self._charge_tokens(-permit.tokens)
-            if permit.is_probe:
-                self._probes = None
+
+    def refused(self, permit: Permit) -> None:
+        """End a request that was refused for a reason of its own: the provider is there."""
+        with self._changed:
+            self._end()
+            self._charge_tokens(-permit.tokens)
+            self._failures_in_row, self._probes = 0, None
 
     def asked_to_wait(self, permit: Permit, retry_after_s: float | None) -> None:
         """End a request whose reply asked to wait; all others wait with it."""

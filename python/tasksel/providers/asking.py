@@ -401,7 +401,7 @@ class Asker:
         if reply.status == _TOO_MANY and _NO_QUOTA not in reply.body:
             self.pacing.asked_to_wait(permit, attempt.retry_after_s)
             return None
-        self.pacing.withdrawn(permit)
+        self.pacing.refused(permit)
         return self._refused_answer(provider, reply)
 
     def _refused_answer(self, provider: RemoteProvider, reply: Reply) -> Answer:

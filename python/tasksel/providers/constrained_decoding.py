@@ -30,6 +30,9 @@ _MOST_ITEMS: Final = 4
 _LARGEST_NUMBER: Final = 1_000_000
 _SMALLEST_STEP: Final = 0.01
 _FREE_TEXT_KEYS: Final = ("pattern", "format", "enum", "const")
+_CLOSING: Final = ('"', "}", "]")
+"""What ends a value soonest, tried in this order: inside a text only the quote ends anything."""
+_LOOK_AHEAD_TOKENS: Final = 16
 _CHILDREN: Final = ("properties", "$defs", "definitions")
 _CHILD_LISTS: Final = ("prefixItems", "anyOf", "oneOf", "allOf")
 
@@ -110,6 +113,11 @@ class Grammars:
     causal_model : CausalModel
         Its tokenizer and end tokens.
 
+    Attributes
+    ----------
+    closing_ids : tuple of int
+        Tokens that end a text, an object and an array.
+
     Raises
     ------
     MissingExtraError
@@ -136,6 +144,8 @@ class Grammars:
             raise ConfigError(f"The model's tokenizer cannot be held to a schema: {error}") from error
         self._matcher = LLMatcher
         self._grammars: dict[str, str] = {}
+        closing = [self._tokenizer.greedy_tokenize(text) for text in _CLOSING]
+        self.closing_ids = tuple(ids[0] for ids in closing if len(ids) == 1)
 
     def matcher(self, schema: Mapping[str, Any]) -> Any:
         """Return a matcher at the beginning of a reply.
@@ -193,6 +203,9 @@ def sample_token(logits: npt.NDArray[np.float64], uniform: float, *, temperature
 class RowSampler:
     """The state of one request while it is written.
 
+    Near its longest reply only what ends values soonest is drawn, so that the reply is whole: a model that
+    repeats itself would otherwise be cut off inside a text.
+
     Parameters
     ----------
     matcher : Any
@@ -201,30 +214,31 @@ class RowSampler:
         Its own stream.
     temperature, top_p : float
         Of sampling.
-    eos_ids : tuple of int
-        End tokens.
+    max_tokens : int
+        Longest reply.
+    eos_ids, closing_ids : tuple of int
+        End tokens; `Grammars.closing_ids`.
     """
 
     matcher: Any
     rng: np.random.Generator
     temperature: float
     top_p: float
+    max_tokens: int
     eos_ids: tuple[int, ...]
+    closing_ids: tuple[int, ...] = ()
     token_ids: list[int] = field(default_factory=list)
     has_ended: bool = False
+    is_closing: bool = False
 
     def draw(self, logits: npt.NDArray[np.float64]) -> int:
         """Draw the next token; the end token once the reply is whole."""
-        if self.has_ended:
+        if self.has_ended or (self.matcher is not None and self.matcher.is_stopped()):
+            self.has_ended = True
             return self.eos_ids[0]
-        if self.matcher is not None:
-            if self.matcher.is_stopped():
-                self.has_ended = True
-                return self.eos_ids[0]
-            logits = np.where(_allowed(self.matcher.compute_bitmask(), len(logits)), logits, -np.inf)
-        token_id = sample_token(
-            logits, float(self.rng.random()), temperature=self.temperature, top_p=self.top_p
-        )
+        # Drawn whether it is needed or not, so that a step always takes one number of the stream.
+        uniform = float(self.rng.random())
+        token_id = self._next_token(logits, uniform)
         if self.matcher is not None:
             self.matcher.consume_token(token_id)
         if token_id in self.eos_ids:
@@ -232,6 +246,41 @@ class RowSampler:
         else:
             self.token_ids.append(token_id)
         return token_id
+
+    def _next_token(self, logits: npt.NDArray[np.float64], uniform: float) -> int:
+        if self.matcher is not None:
+            allowed = _allowed(self.matcher, len(logits))
+            if not self.is_closing:
+                self.is_closing = self._must_close(len(logits))
+            if self.is_closing:
+                closing = self._closing(allowed)
+                if closing is not None:
+                    return closing
+            logits = np.where(allowed, logits, -np.inf)
+        return sample_token(logits, uniform, temperature=self.temperature, top_p=self.top_p)
+
+    def _closing(self, allowed: npt.NDArray[np.bool_]) -> int | None:
+        return next((each for each in (*self.eos_ids, *self.closing_ids) if allowed[each]), None)
+
+    def _must_close(self, n_tokens: int) -> bool:
+        """Whether the shortest end, and the steps until the next look, fill the room that is left."""
+        left = self.max_tokens - len(self.token_ids)
+        if len(self.token_ids) % _LOOK_AHEAD_TOKENS or left > self.max_tokens // 2:
+            return False
+        return self._count_shortest_end(n_tokens, left) + 2 * _LOOK_AHEAD_TOKENS >= left
+
+    def _count_shortest_end(self, n_tokens: int, most: int) -> int:
+        """Count the tokens of an end that is about the shortest, without drawing any."""
+        matcher = self.matcher.deep_copy()
+        for count in range(most):
+            if matcher.is_stopped():
+                return count
+            allowed = _allowed(matcher, n_tokens)
+            closing = self._closing(allowed)
+            if closing in self.eos_ids:
+                return count
+            matcher.consume_token(int(allowed.argmax()) if closing is None else closing)
+        return most
 
 
 @dataclass
@@ -256,6 +305,6 @@ class ScheduledSampler:
         return scores
 
 
-def _allowed(bitmask: bytes, n_tokens: int) -> npt.NDArray[np.bool_]:
-    bits = np.unpackbits(np.frombuffer(bitmask, dtype=np.uint8), bitorder="little")
+def _allowed(matcher: Any, n_tokens: int) -> npt.NDArray[np.bool_]:
+    bits = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8), bitorder="little")
     return bits[:n_tokens].astype(np.bool_)

@@ -157,11 +157,13 @@ class LocalModelProvider:
     def _row(self, body: Mapping[str, Any], seed: int, limit: int) -> RowSampler:
         schema = body["schema"]
         return RowSampler(
-            None if schema is None else self._grammars.matcher(bounded_schema(schema, limit)),
-            np.random.default_rng(seed),
-            float(body["temperature"]),
-            float(body["top_p"]),
-            self._causal_model.eos_ids,
+            matcher=None if schema is None else self._grammars.matcher(bounded_schema(schema, limit)),
+            rng=np.random.default_rng(seed),
+            temperature=float(body["temperature"]),
+            top_p=float(body["top_p"]),
+            max_tokens=limit,
+            eos_ids=self._causal_model.eos_ids,
+            closing_ids=() if schema is None else self._grammars.closing_ids,
         )
 
     def _reply(self, row: RowSampler, prompt_tokens: int, truncated_tokens: int, limit: int) -> Reply:

@@ -35,6 +35,7 @@ _REFUSAL: Final = re.compile(
     re.IGNORECASE,
 )
 _REFUSAL_CHARS: Final = 400
+_END_OF_THOUGHT: Final = "</think>"
 _DEEPEST_WRAPPER: Final = 2
 _MOST_STARTS: Final = 8
 _DECODER: Final = json.JSONDecoder()
@@ -94,8 +95,10 @@ def parse_reply(text: str, fields: Collection[str] = ()) -> ParsedReply:
         if found is not None:
             value, more = found
             items, unwrapping = _unwrapped(value, fields)
-            if items is not None:
-                return ParsedReply(tuple(items), (*repairs, *more, *unwrapping))
+            all_repairs = (*repairs, *more, *unwrapping)
+            # Brackets in prose may hold anything; only objects there are items.
+            if items is not None and ("prose" not in all_repairs or _holds_objects(items)):
+                return ParsedReply(tuple(items), all_repairs)
     return ParsedReply((), problem="the reply holds no JSON array of objects")
 
 
@@ -111,8 +114,16 @@ def is_refusal(text: str) -> bool:
     return bool(_REFUSAL.search(head))
 
 
+def _holds_objects(items: list[Any]) -> bool:
+    return any(isinstance(each, dict) for each in items)
+
+
 def _candidates(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Give what could be the JSON: all of it, what stands in a fence, what begins at a bracket."""
+    _, thinks, rest = text.rpartition(_END_OF_THOUGHT)
+    if thinks and rest.strip():
+        # What stands before may hold drafts of the items.
+        yield from ((content, ("prose",)) for content, _ in _candidates(rest.strip()))
     if text[0] in "[{":
         yield text, ()
     for fenced in _FENCE.findall(text):

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasksel.synthesis.items import ItemCheck, item_json
+from tasksel.synthesis.replies import REPAIRS, is_refusal, parse_reply
+from tasksel.synthesis.text_language import contradicts_language, known_languages, language_code
+from tasksel_core.errors import ConfigError
+
+FIELDS = ("text", "rating", "tags")
+TWO = [{"text": "a, b", "rating": 1}, {"text": "[c}", "rating": 2}]
+PLAIN = json.dumps(TWO)
+
+texts = st.text(max_size=30)
+items = st.lists(st.fixed_dictionaries({"text": texts, "rating": st.integers()}), min_size=1, max_size=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "repairs"),
+    [
+        (PLAIN, ()),
+        (f"\ufeff  {PLAIN}\n", ()),
+        (f"```json\n{PLAIN}\n```", ("fence",)),
+        (f"Here you are:\n\n```\n{PLAIN}\n```\nEnjoy!", ("fence",)),
+        (f"```json\n{PLAIN}", ("fence",)),
+        (json.dumps({"items": TWO}), ("wrapper",)),
+        (json.dumps({"data": {"items": TWO}}), ("wrapper", "wrapper")),
+        (json.dumps({"reviews": TWO, "count": 2}), ("wrapper",)),
+        (json.dumps({"1": TWO[0], "2": TWO[1]}), ("wrapper",)),
+        (f"Sure, as in [1] and (a): {PLAIN}", ("prose",)),
+        (f"{PLAIN}\n\nI hope that helps.", ("prose",)),
+        (f'["no"] or {{"maybe": 1}}?\n{PLAIN}', ("prose",)),
+        (f'<think>[{{"text": "a draft"}}]</think>\n{PLAIN}', ("prose",)),
+        (f'<think>["no"] or {{"maybe": 1}}?</think>{PLAIN}', ("prose",)),
+        ("\n".join(map(json.dumps, TWO)), ("json-lines",)),
+        (",\n".join(map(json.dumps, TWO)), ("json-lines",)),
+        ("".join(map(json.dumps, TWO)), ("json-lines",)),
+        (PLAIN.replace("}]", ",},]").replace("}, {", ",\n}, {"), ("trailing-comma",)),
+        (PLAIN[:-1], ("truncated",)),
+        (PLAIN[:-1] + ', {"text": "c", "ra', ("truncated",)),
+        (f'{{"items": {PLAIN[:-1]}, {{"te', ("truncated",)),
+        (f"```json\n{PLAIN[:-1]},\n  {{", ("fence", "truncated")),
+        (json.dumps([{"item": each} for each in TWO]), ("item-wrapper",)),
+    ],
+)
+def test_what_can_be_mended_is_and_says_how(text, repairs):
+    found = parse_reply(text, FIELDS)
+    assert list(found.items) == TWO
+    assert found.repairs == repairs
+    assert set(found.repairs) <= set(REPAIRS)
+
+
+def test_a_text_with_a_bare_line_end_is_read():
+    found = parse_reply('[{"text": "a\nb\t"}]', FIELDS)
+    assert found.items == ({"text": "a\nb\t"},)
+    assert found.repairs == ("control-characters",)
+
+
+def test_a_lone_object_becomes_a_list():
+    assert parse_reply('{"text": "a"}', FIELDS).repairs == ("single-object",)
+    assert parse_reply('{"item": {"text": "a"}}', FIELDS).items == ({"text": "a"},)
+
+
+def test_an_item_with_a_list_of_its_own_is_no_wrapper():
+    assert parse_reply('{"text": "a", "tags": [{"b": 1}]}', FIELDS).items == (
+        {"text": "a", "tags": [{"b": 1}]},
+    )
+    assert parse_reply('[{"tags": [1, 2,]}]', FIELDS).items == ({"tags": [1, 2]},)
+
+
+def test_curly_quotes_are_straightened_only_where_no_straight_ones_are():
+    found = parse_reply("[{“text”: “it\u2019s”}]", FIELDS)
+    assert found.items == ({"text": "it\u2019s"},)
+    assert found.repairs == ("smart-quotes",)
+    assert parse_reply('[{"text": "“so”"}]', FIELDS).items == ({"text": "“so”"},)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n",
+        "I'm sorry, but I can't.",
+        "[1, 2",
+        "{",
+        '{"text": "cut',
+        "[[[[",
+        "[" * 100_000,
+        "null",
+        "[NOT JSON]",
+        "``````",
+    ],
+)
+def test_what_holds_nothing_says_so(text):
+    found = parse_reply(text, FIELDS)
+    assert found.items == ()
+    assert found.problem
+
+
+def test_an_empty_array_is_no_problem_of_the_parser():
+    assert parse_reply("[]", FIELDS).problem == ""
+
+
+@given(items)
+def test_plain_json_is_never_repaired(values):
+    for indent in (None, 2):
+        for ascii_only in (True, False):
+            text = json.dumps(values, indent=indent, ensure_ascii=ascii_only)
+            found = parse_reply(text, FIELDS)
+            assert list(found.items) == values
+            assert found.repairs == ()
+
+
+@given(items, st.data())
+def test_whatever_the_end_cuts_whole_items_stay_and_none_is_invented(values, data):
+    text = json.dumps(values)
+    size = data.draw(st.integers(0, len(text) - 1))
+    found = parse_reply(text[:size], FIELDS)
+    assert list(found.items) == values[: len(found.items)]
+    ends = [len(json.dumps(values[: n + 1])) - 1 for n in range(len(values))]
+    assert len(found.items) == sum(end <= size for end in ends)
+
+
+@given(st.text(max_size=200))
+def test_nothing_that_a_model_writes_is_an_error(text):
+    found = parse_reply(text, FIELDS)
+    assert bool(found.items) + bool(found.problem) < 2
+
+
+@given(items, st.sampled_from(["fence", "wrapper", "prose"]))
+def test_frames_change_no_item(values, frame):
+    plain = json.dumps(values, ensure_ascii=False)
+    framed = {
+        "fence": f"```json\n{plain}\n```",
+        "wrapper": f'{{"items": {plain}}}',
+        "prose": f"Here: {plain}",
+    }[frame]
+    assert list(parse_reply(framed, FIELDS).items) == values
+
+
+def test_refusals_are_told_from_answers():
+    for text in ("I'm sorry, I can\u2019t help.", "As an AI model, I will not", "I am not able to do this."):
+        assert is_refusal(text), text
+    for text in ("Here are the items.", "", "x" * 500 + " I'm sorry"):
+        assert not is_refusal(text), text
+
+
+# Items
+
+
+def test_items_are_checked_and_the_problem_is_named():
+    check = ItemCheck(
+        {
+            "type": "object",
+            "required": ["n"],
+            "properties": {"n": {"type": "integer", "maximum": 3}, "t": {"type": "string"}},
+        }
+    )
+    assert check.find_problem({"n": 3}) == ""
+    assert check.find_problem({"n": 4}) == "n: 4 is greater than the maximum of 3"
+    assert check.find_problem({}) == "the item: 'n' is a required property"
+    assert check.find_problem([1]) == "[1] is not an object"
+    assert check.find_problem({"n": 9}, may_break_schema=True) == ""
+    assert "nan" in check.find_problem({"n": 1, "x": float("nan")}, may_break_schema=True)
+    assert "surrogate" in check.find_problem({"n": 1, "t": "\ud800"})
+    deep = value = []
+    for _ in range(200):
+        value.append([])
+        value = value[0]
+    assert "deep" in check.find_problem({"n": 1, "x": deep})
+    assert len(check.find_problem({"n": "x" * 9000})) < 400
+    assert item_json({"b": "ä", "a": None}) == '{"b": "ä", "a": null}'
+
+
+def test_a_schema_that_is_none_is_refused():
+    with pytest.raises(ConfigError, match="type"):
+        ItemCheck({"type": "objekt"})
+
+
+# Languages
+
+SENTENCES = {
+    "en": "The battery is empty after a day and I have written to you about it twice.",
+    "de": "Der Akku ist nach einem Tag leer und ich habe euch schon zweimal geschrieben.",
+    "fr": "La batterie est vide après une journée et je vous ai déjà écrit deux fois pour ça.",
+    "es": "La batería se acaba en un día y ya les he escrito dos veces por este problema.",
+    "it": "La batteria è scarica dopo un giorno e vi ho già scritto due volte per questo.",
+    "pt": "A bateria acaba em um dia e eu já escrevi para vocês duas vezes, mas não foi resolvido.",
+    "nl": "De batterij is na een dag leeg en ik heb er al twee keer over geschreven met jullie.",
+    "pl": "Bateria jest pusta po jednym dniu i to nie jest w porządku, a ja już pisałem do was o tym.",
+    "ru": "Батарея разряжается за один день, и я уже дважды писал вам об этом.",  # noqa: RUF001 - that is how it is written
+    "el": "Η μπαταρία αδειάζει σε μια μέρα και σας έχω γράψει ήδη δύο φορές.",  # noqa: RUF001 - that is how it is written
+    "zh": "电池一天就没电了，我已经给你们写过两次信了，请尽快解决。",  # noqa: RUF001 - that is how it is written
+    "ja": "バッテリーは一日で切れてしまい、すでに二回も連絡しました。",
+    "ko": "배터리가 하루 만에 닳고 이미 두 번이나 문의를 드렸습니다.",
+    "ar": "البطارية تفرغ بعد يوم واحد وقد كتبت لكم مرتين بالفعل.",
+    "hi": "बैटरी एक दिन में खत्म हो जाती है और मैंने आपको दो बार लिखा है।",
+}
+
+
+def test_no_text_contradicts_its_own_language():
+    assert [code for code, text in SENTENCES.items() if contradicts_language(text, code)] == []
+    assert set(SENTENCES) <= set(known_languages())
+
+
+def test_texts_contradict_every_other_language_here():
+    wrong = [
+        (code, other)
+        for code, text in SENTENCES.items()
+        for other in SENTENCES
+        if other != code and not contradicts_language(text, other)
+    ]
+    # Chinese characters alone may be Japanese or an old Korean text; kana and Hangul are not Chinese.
+    near = {("zh", "ja"), ("zh", "ko"), ("es", "it"), ("es", "pt"), ("it", "es"), ("pt", "es"), ("es", "fr")}
+    assert set(wrong) <= near
+
+
+def test_what_cannot_be_known_passes():
+    for text in ("", "OK", "5/5", "lol 😀😀😀", "x" * 26_000, "iPhone 15 Pro Max 256 GB"):
+        assert not contradicts_language(text, "de"), text[:20]
+    assert not contradicts_language(SENTENCES["ru"], "tlh")
+    assert contradicts_language(SENTENCES["ru"], "en-US")
+    assert language_code("Portuguese") == "pt"
