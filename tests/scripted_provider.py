@@ -7,7 +7,6 @@ import http.server
 import json
 import re
 import threading
-import time
 from dataclasses import dataclass
 
 import polars as pl
@@ -132,6 +131,7 @@ class ScriptedProvider(http.server.ThreadingHTTPServer):
         self.seen = []
         self.headers_seen = []
         self.lock = threading.Lock()
+        self.closing = threading.Event()
         self.under_way = self.most_under_way = 0
 
     @property
@@ -148,6 +148,10 @@ class ScriptedProvider(http.server.ThreadingHTTPServer):
             return now(asked) if callable(now) else now
 
         self.play = play
+
+    def shutdown(self):
+        self.closing.set()
+        super().shutdown()
 
     def handle_error(self, request, client_address):
         """Say nothing of clients that were killed."""
@@ -169,12 +173,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             server.most_under_way = max(server.most_under_way, server.under_way)
         try:
             status, text, *headers = server.play(read_request(body))
+            if isinstance(status, float):
+                server.closing.wait(status)
+                return
         finally:
             with server.lock:
                 server.under_way -= 1
-        if isinstance(status, float):
-            time.sleep(status)
-            return
         content = text.encode()
         self.send_response(status)
         for name, value in headers[0].items() if headers else ():
