@@ -16,7 +16,8 @@ from tasksel import load_pool
 from tasksel.request_pacing import PacingSettings
 from tasksel.run_folder import folder_lock
 from tasksel.synthesis import replies
-from tasksel.synthesis.generation_run import describe_status, generate, rehearse, reparse
+from tasksel.synthesis.generation_rehearsal import rehearse
+from tasksel.synthesis.generation_run import describe_status, generate, reparse
 from tasksel.synthesis.records import export_records
 from tasksel_core.errors import ConfigError, ProviderError, ResumeError
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import typer
 
-<<<<<<< HEAD
-from tasksel import cli_synth_edge, cli_synth_plan, cli_synth_validate
-=======
-from tasksel import cli_synth_run
->>>>>>> 624aacf (Ask models for planned examples: providers, pacing, caps, a journal of raw replies, records)
+from tasksel import cli_synth_edge, cli_synth_plan, cli_synth_run, cli_synth_validate
 
 __all__ = ["synth_app"]
 
@@ -19,11 +15,7 @@ synth_app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-<<<<<<< HEAD
 cli_synth_plan.register(synth_app)
+cli_synth_run.register(synth_app)
 cli_synth_validate.register(synth_app)
 cli_synth_edge.register(synth_app)
-=======
-# Each part brings its own verbs: import `cli_synth_x` above, call its `register(synth_app)` here.
-cli_synth_run.register(synth_app)
->>>>>>> 624aacf (Ask models for planned examples: providers, pacing, caps, a journal of raw replies, records)

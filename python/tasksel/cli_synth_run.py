@@ -58,7 +58,8 @@ def run_command(
 
     Exit code 3: the run ended, but strata lack items.
     """
-    from tasksel.synthesis.generation_run import generate, rehearse
+    from tasksel.synthesis.generation_rehearsal import rehearse
+    from tasksel.synthesis.generation_run import generate
 
     with reported_errors(debug=debug, stopped=_STOPPED):
         shown = None if exemplars is None else _read_exemplars(exemplars)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from tasksel.synthesis.generation_run import DryRun
+    from tasksel.synthesis.generation_rehearsal import DryRun
     from tasksel.synthesis.generation_summary import GenerationSummary
 
 __all__ = ["print_dry_run", "print_generation"]

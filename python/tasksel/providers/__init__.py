@@ -1,7 +1,8 @@
 """Models that write on request: endpoints over HTTP and a local model, behind one protocol."""
 
 from tasksel.providers.anthropic_messages import AnthropicProvider
-from tasksel.providers.asking import Answer, Ask, Asker, answer_of, count_journal, entry_usage
+from tasksel.providers.asking import Asker
+from tasksel.providers.asks import Answer, Ask, answer_of, count_journal, entry_usage
 from tasksel.providers.chat import (
     ChatRequest,
     Completion,

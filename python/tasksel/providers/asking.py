@@ -10,31 +10,23 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from tasksel.endpoint import Reply
-from tasksel.providers.chat import LocalProvider, Message, RemoteProvider, most_tokens, usage_of
-from tasksel.reply_journal import JournalEntry
-from tasksel.spending_caps import Usage
+from tasksel.providers.asks import ANSWERED, MAYBE_PAID, PROBLEM, Answer, Ask, entry_usage
+from tasksel.providers.chat import LocalProvider, RemoteProvider, most_tokens
 from tasksel_core.errors import ProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from tasksel.endpoint import Attempt
     from tasksel.reply_journal import ReplyJournal
     from tasksel.request_pacing import Permit, RequestPacing
     from tasksel.spending_caps import Reservation, SpendingCaps
 
-__all__ = ["Answer", "Ask", "Asker", "answer_of", "count_journal", "entry_usage"]
+__all__ = ["Asker"]
 
-_REQUEST_BYTES: Final = "request_bytes"
-"""Fact of a journal entry: size of the request's messages, from which tokens can be estimated."""
-_PROBLEM: Final = "problem"
-"""Fact of an entry that is no answer."""
-_MAYBE_PAID: Final = "maybe_paid"
-"""Fact of such an entry: tokens of attempts that may have been worked on."""
-_ANSWERED: Final = 200
 _TOO_MANY: Final = 429
 _TRY_AGAIN: Final = (408, 409, 425)
 _WRONG_ACCESS: Final = (401, 402, 403, 404, 405)
@@ -50,83 +42,6 @@ _LISTEN_S: Final = 0.1
 """Waits are short: polars restarts system calls after Ctrl-C, so that one without end never hears of it."""
 _GRACE_S: Final = 0.5
 """After Ctrl-C or a failure, how long replies under way may still arrive and be kept."""
-
-
-class Ask(NamedTuple):
-    """One request.
-
-    Attributes
-    ----------
-    key : str
-        Under which its reply is kept.
-    body : mapping
-        What the provider made of the request.
-    messages : tuple of Message
-        What is in it.
-    max_tokens : int
-        Longest reply.
-    facts : mapping
-        Kept in the journal beside the reply.
-    """
-
-    key: str
-    body: Mapping[str, Any]
-    messages: tuple[Message, ...]
-    max_tokens: int
-    facts: Mapping[str, Any]
-
-    @property
-    def request_bytes(self) -> int:
-        """Size of the messages in UTF-8."""
-        return sum(len(each.content.encode("utf-8", "surrogatepass")) for each in self.messages)
-
-    def entry(self, reply: Reply) -> JournalEntry:
-        """Return what the journal keeps."""
-        return JournalEntry(self.key, reply, {_REQUEST_BYTES: self.request_bytes, **self.facts})
-
-
-class Answer(NamedTuple):
-    """What became of a request.
-
-    Attributes
-    ----------
-    reply : Reply or None
-        Of status 200; None where there is a problem.
-    problem : str
-        ``""``, ``refused`` (the server refuses this request), ``filtered``, or ``unanswered`` (it failed
-        on every attempt).
-    detail : str
-        What the server said to it.
-    """
-
-    reply: Reply | None
-    problem: str = ""
-    detail: str = ""
-
-
-def answer_of(entry: JournalEntry) -> Answer:
-    """Return what a journal says of a request."""
-    if entry.reply.status == _ANSWERED:
-        return Answer(entry.reply)
-    return Answer(None, str(entry.facts.get(_PROBLEM, "unanswered")), entry.reply.body)
-
-
-def entry_usage(provider: RemoteProvider | LocalProvider, entry: JournalEntry) -> Usage:
-    """Return the tokens of a reply in a journal, estimated where the provider reported none."""
-    request_bytes = entry.facts.get(_REQUEST_BYTES)
-    completion = provider.read(entry.reply)
-    return usage_of(completion, request_bytes if isinstance(request_bytes, int) else 0)
-
-
-def count_journal(
-    caps: SpendingCaps, provider: RemoteProvider | LocalProvider, entries: Mapping[str, JournalEntry]
-) -> None:
-    """Count what earlier runs spent, so that a cap is one of the whole folder."""
-    for entry in entries.values():
-        if entry.reply.status == _ANSWERED:
-            caps.count(entry_usage(provider, entry))
-        for input_tokens, output_tokens in entry.facts.get(_MAYBE_PAID, ()):
-            caps.count(Usage(input_tokens, output_tokens, is_estimate=True))
 
 
 @dataclass
@@ -209,7 +124,7 @@ class Asker:
         answers = {
             key: Answer(entry.reply)
             for key, entry in known.items()
-            if entry is not None and entry.reply.status == _ANSWERED
+            if entry is not None and entry.reply.status == ANSWERED
         }
         if isinstance(self.provider, LocalProvider):
             found = self._ask_local(self.provider, asks, answered)
@@ -370,7 +285,7 @@ class Asker:
     ) -> None:
         """Write down what is no answer, so that what follows from it can be followed without asking."""
         status = 0 if attempt.reply is None else attempt.reply.status
-        facts = {**each.facts, _PROBLEM: answer.problem} | ({_MAYBE_PAID: list(lost)} if lost else {})
+        facts = {**each.facts, PROBLEM: answer.problem} | ({MAYBE_PAID: list(lost)} if lost else {})
         self.journal.append(each.key, Reply(status, answer.detail), **facts)
 
     def _take(
@@ -383,7 +298,7 @@ class Asker:
     ) -> Answer | None:
         """Keep what came; None where it is worth another attempt."""
         reply = attempt.reply
-        if reply is not None and reply.status == _ANSWERED:
+        if reply is not None and reply.status == ANSWERED:
             entry = each.entry(reply)
             self.journal.append_all([entry])
             usage = entry_usage(provider, entry)

@@ -7,13 +7,13 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
 from tasksel.run_folder import FORMAT_VERSION
-from tasksel.synthesis.generation_waves import REASONS, StratumCount
+from tasksel.synthesis.item_intake import REASONS
 from tasksel.synthesis.replies import REPAIRS
 from tasksel_core import __version__
 
 if TYPE_CHECKING:
     from tasksel.spending_caps import Spent
-    from tasksel.synthesis.generation_waves import GenerationWaves
+    from tasksel.synthesis.generation_waves import GenerationWaves, StratumCount
     from tasksel.synthesis.planned_examples import PlannedRun
 
 __all__ = ["GenerationSummary", "manifest_content", "summarise"]
@@ -110,6 +110,7 @@ def summarise(
         As in `GenerationSummary`.
     """
     strata = tuple(waves.count_strata(tier))
+    counts = waves.counts + waves.intake.counts
     reasons = collections.Counter(each.reason for each in waves.rejects)
     return GenerationSummary(
         run=planned.folder.name,
@@ -118,9 +119,9 @@ def summarise(
         accepted=sum(each.accepted for each in strata),
         is_finished=is_finished,
         strata=strata,
-        repairs={name: waves.counts[name] for name in REPAIRS if waves.counts[name]},
+        repairs={name: counts[name] for name in REPAIRS if counts[name]},
         rejects={name: reasons[name] for name in REASONS if reasons[name]},
-        steps={name: waves.counts[name] for name in _STEPS if waves.counts[name]},
+        steps={name: counts[name] for name in _STEPS if counts[name]},
         replies=spent.requests,
         sent=sent,
         input_tokens=spent.usage.input_tokens,

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import collections
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tasksel.providers import Answer, Ask, answer_of
 from tasksel.reply_journal import request_key
-from tasksel.synthesis.items import AcceptedItem, ItemCheck, item_json
-from tasksel.synthesis.records import normalised, write_record
-from tasksel.synthesis.replies import is_refusal, parse_reply
+from tasksel.synthesis.item_intake import SET_ASIDE, ItemIntake, Reject
+from tasksel.synthesis.items import AcceptedItem, item_json
 from tasksel.synthesis.requests import (
     ItemRequest,
     correction_request,
     group_examples,
     is_near_duplicate,
-    may_break_schema,
     settings_key,
     write_request,
 )
-from tasksel.synthesis.text_language import contradicts_language
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -34,51 +31,11 @@ if TYPE_CHECKING:
     from tasksel.reply_journal import JournalEntry
     from tasksel.synthesis.planned_examples import PlannedExample, PlannedRun
 
-__all__ = ["REASONS", "GenerationWaves", "Reject", "StratumCount"]
+__all__ = ["GenerationWaves", "StratumCount"]
 
-REASONS: Final = (
-    "refusal",
-    "filtered",
-    "refused by the server",
-    "unanswered",
-    "truncated",
-    "wrong count",
-    "unparsable",
-    "schema",
-    "duplicate",
-    "wrong language",
-)
-_SET_ASIDE: Final = ("refusal", "filtered", "refused by the server")
-"""Asking once more in the same words would get the same."""
-_PROBLEMS: Final = {"refused": "refused by the server", "filtered": "filtered", "unanswered": "unanswered"}
 _FRESH_TRIES: Final = 2
 _MOST_ASKED: Final = 2
 """Of a stratum no more items are asked for than so many times the plan; tries of one asking count once."""
-_LANGUAGE: Final = "language"
-
-
-class Reject(NamedTuple):
-    """What came instead of an item, when nothing more was tried.
-
-    Attributes
-    ----------
-    example : PlannedExample
-        What was asked for.
-    reason : str
-        One of `REASONS`.
-    detail : str
-        In words.
-    request_key : str
-        Of the reply.
-    item : Any
-        What was there; None where there was nothing.
-    """
-
-    example: PlannedExample
-    reason: str
-    detail: str
-    request_key: str
-    item: Any = None
 
 
 class StratumCount(NamedTuple):
@@ -108,7 +65,7 @@ class _Failure(NamedTuple):
     @property
     def is_mendable(self) -> bool:
         """Whether there is a reply that can be sent back."""
-        return bool(self.reply) and self.reject.reason not in _SET_ASIDE
+        return bool(self.reply) and self.reject.reason not in SET_ASIDE
 
 
 @dataclass
@@ -128,13 +85,12 @@ class GenerationWaves:
 
     Attributes
     ----------
-    accepted : dict of str to AcceptedItem
-        By plan_id.
+    intake : ItemIntake
+        What was taken.
     rejects : list of Reject
         In the order in which they were given up.
     counts : collections.Counter
-        Repairs by name, and ``corrections``, ``fresh tries``, ``topped up items``, ``extra items``,
-        ``adopted replies``, ``cut prompts``.
+        ``corrections``, ``fresh tries``, ``topped up items``, ``adopted replies``.
     stage : int
         The tier that is being written.
     """
@@ -143,21 +99,21 @@ class GenerationWaves:
     provider: Provider
     entries: Mapping[str, JournalEntry]
     exemplars: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    accepted: dict[str, AcceptedItem] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
     counts: collections.Counter[str] = field(default_factory=collections.Counter)
     stage: int = 0
 
     def __post_init__(self) -> None:
-        config = self.run.config
-        self._check = ItemCheck(config.schema)
-        self._fields = tuple(config.schema["properties"])
-        self._settings_key = settings_key(config)
+        self.intake = ItemIntake(self.run.config, self.provider)
+        self._settings_key = settings_key(self.run.config)
         self._asked: collections.Counter[str] = collections.Counter()
         self._used: set[str] = set()
-        self._texts: set[str] = set()
-        self._avoided: dict[str, list[str]] = {}
         self._places = {each.plan_id: place for place, each in enumerate(self.run.examples)}
+
+    @property
+    def accepted(self) -> dict[str, AcceptedItem]:
+        """Items by plan_id."""
+        return self.intake.accepted
 
     def waves(self, tier: int) -> Generator[list[Ask], Mapping[str, Answer], bool]:
         """Give wave after wave of requests and take their answers; True when there is nothing left to ask.
@@ -228,8 +184,8 @@ class GenerationWaves:
                 failures, is_whole = yield from self._correct(failures)
             if not is_whole:
                 return False
-            self.rejects += [each.reject for each in failures if each.reject.reason in _SET_ASIDE]
-            failures = [each for each in failures if each.reject.reason not in _SET_ASIDE]
+            self.rejects += [each.reject for each in failures if each.reject.reason in SET_ASIDE]
+            failures = [each for each in failures if each.reject.reason not in SET_ASIDE]
             pending = [each.reject.example for each in failures]
             if not pending:
                 return True
@@ -286,7 +242,8 @@ class GenerationWaves:
         failures: list[_Failure] = []
         for request, ask in zip(requests, asks, strict=True):
             if ask.key in answers:
-                failures += self._take(request, ask.key, answers[ask.key])
+                taken = self.intake.take(request.examples, ask.key, answers[ask.key])
+                failures += [_Failure(reject, request, taken.text) for reject in taken.rejects]
         return self._in_order(failures), all(each.key in answers for each in asks)
 
     def _requests(self, examples: Sequence[PlannedExample]) -> list[ItemRequest]:
@@ -295,7 +252,7 @@ class GenerationWaves:
         for number, group in enumerate(group_examples(examples, config.request.items)):
             stratum = group[0].stratum
             base = self._base(stratum, number) if any(map(is_near_duplicate, group)) else None
-            avoided = self._avoided.get(stratum, ())
+            avoided = self.intake.avoided.get(stratum, ())
             exemplars = self._exemplars(group[0])
             requests.append(write_request(config, group, exemplars=exemplars, avoided=avoided, base=base))
         return requests
@@ -353,78 +310,5 @@ class GenerationWaves:
             self._used.add(key)
             if any(examples):
                 self.counts["adopted replies"] += 1
-                self._adopt_reply(key, answer_of(entry), examples)
+                self.intake.adopt(examples, key, answer_of(entry))
         return len(self.accepted) > before
-
-    def _adopt_reply(self, key: str, answer: Answer, examples: Sequence[PlannedExample | None]) -> None:
-        if answer.reply is None:
-            return
-        parsed = parse_reply(self.provider.read(answer.reply).text, self._fields)
-        for example, item in zip(examples, parsed.items, strict=False):
-            if example is not None and example.plan_id not in self.accepted:
-                self._check_item(example, item, key, parsed.repairs)
-
-    # One reply
-
-    def _take(self, request: ItemRequest, key: str, answer: Answer) -> list[_Failure]:
-        """Accept what is good in a reply and return the rest."""
-        if answer.reply is None:
-            reason, detail = _PROBLEMS.get(answer.problem, "unanswered"), answer.detail
-            return [_Failure(Reject(each, reason, detail, key), request, "") for each in request.examples]
-        completion = self.provider.read(answer.reply)
-        if completion.outcome != "text":
-            reason = "unparsable" if completion.outcome == "unreadable" else completion.outcome
-            detail = completion.text[:200] or "the provider's reply has no text"
-            return [_Failure(Reject(each, reason, detail, key), request, "") for each in request.examples]
-        parsed = parse_reply(completion.text, self._fields)
-        is_cut = completion.is_cut or parsed.is_cut
-        if not parsed.items and parsed.problem and is_refusal(completion.text):
-            detail = completion.text[:200]
-            return [_Failure(Reject(each, "refusal", detail, key), request, "") for each in request.examples]
-        self.counts.update(parsed.repairs)
-        self.counts["extra items"] += max(0, len(parsed.items) - len(request.examples))
-        rejects = []
-        for place, example in enumerate(request.examples):
-            if place < len(parsed.items):
-                reject = self._check_item(example, parsed.items[place], key, parsed.repairs)
-            else:
-                reject = Reject(example, *_missing(parsed.problem, len(parsed.items), is_cut=is_cut), key)
-            if reject is not None:
-                rejects.append(_Failure(reject, request, completion.text))
-        return rejects
-
-    def _check_item(
-        self, example: PlannedExample, item: Any, key: str, repairs: tuple[str, ...]
-    ) -> Reject | None:
-        """Accept an item, or say why not."""
-        problem = self._check.find_problem(item, may_break_schema=may_break_schema(example))
-        if problem:
-            return Reject(example, "schema", problem, key, item)
-        prompt, _ = write_record(self.run.config.record, example, item)
-        names = {f"prompt {normalised(prompt)}", f"item {normalised(item_json(item))}"}
-        if example.edge is None:
-            if not prompt.strip():
-                return Reject(example, "schema", "the prompt made of it is empty", key, item)
-            is_known = f"prompt {normalised(prompt)}" in self._texts
-        else:  # an edge case may share its text with others: an empty one, one word
-            is_known = f"item {normalised(item_json(item))}" in self._texts
-        if is_known:
-            avoided = self._avoided.setdefault(example.stratum, [])
-            if prompt not in avoided:
-                avoided.insert(0, prompt)
-            return Reject(example, "duplicate", "the same text is there already", key, item)
-        language = example.values.get(_LANGUAGE, self.run.config.language)
-        if language is not None and example.edge is None and contradicts_language(prompt, language):
-            return Reject(example, "wrong language", f"the text is not in {language}", key, item)
-        self._texts |= names
-        self.accepted[example.plan_id] = AcceptedItem(item, key, repairs)
-        return None
-
-
-def _missing(problem: str, count: int, *, is_cut: bool) -> tuple[str, str]:
-    """Say why there is no item in a place."""
-    if is_cut:
-        return "truncated", f"the reply was cut short after {count} whole items"
-    if problem:
-        return "unparsable", problem
-    return "wrong count", f"the reply holds {count} items"
