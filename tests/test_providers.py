@@ -17,6 +17,7 @@ from tasksel.providers import (
     Ask,
     Asker,
     ChatRequest,
+    Completion,
     LocalModelProvider,
     Message,
     OpenAIProvider,
@@ -121,7 +122,7 @@ def test_messages_are_sent_with_their_own_headers(server, monkeypatch, base):
     ],
 )
 def test_chat_completions_are_read(body, expected):
-    assert OpenAIProvider(Endpoint("http://h/v1"), "m").read(Reply(200, body)) == expected
+    assert OpenAIProvider(Endpoint("http://h/v1"), "m").read(Reply(200, body)) == (*expected, False)
 
 
 def test_messages_are_read():
@@ -136,7 +137,9 @@ def test_messages_are_read():
         {"type": "text", "text": "b"},
     ]
     usage = {"input_tokens": 3, "output_tokens": 4, "cache_read_input_tokens": 10}
-    assert read(content=blocks, stop_reason="end_turn", usage=usage) == ("ab", "text", False, Usage(13, 4))
+    assert read(content=blocks, stop_reason="end_turn", usage=usage) == Completion(
+        "ab", "text", usage=Usage(13, 4)
+    )
     assert read(content=blocks, stop_reason="max_tokens").is_cut
     assert read(content=[], stop_reason="refusal").outcome == "refusal"
     assert read(error="x").outcome == "unreadable"
@@ -512,10 +515,22 @@ def test_a_reply_that_is_too_long_is_cut_and_says_so(local):
     assert found.usage.output_tokens == 40
 
 
+def test_an_end_that_is_near_closes_texts_with_words_and_not_with_brackets(local):
+    text = {"type": "string", "minLength": 20, "maxLength": 400}
+    item = {"type": "object", "required": ["text"], "properties": {"text": text}}
+    schema = {"type": "array", "items": item, "minItems": 4, "maxItems": 4}
+    for reply in local.answer(local_bodies(local, schema, max_tokens=160), [1, 2, 3]):
+        found = local.read(reply)
+        assert not found.is_cut
+        texts = [each["text"] for each in json.loads(found.text)]
+        assert all(len(each) >= 20 and set(each) - set("}]") for each in texts)
+
+
 def test_a_prompt_past_the_context_is_cut_and_says_so(local):
     chat = ChatRequest((Message("user", "word " * 5000),), max_tokens=20, schema={"enum": ["a"]})
     reply = local.answer([local.make_body(chat)], [1])[0]
     assert json.loads(reply.body)["truncated_tokens"] > 1000
+    assert local.read(reply).has_cut_prompt
     assert local.read(reply).text == '"a"'
 
 

@@ -59,7 +59,8 @@ def test_groups_hold_every_example_once_and_never_two_strata(cells, items):
 
 
 def test_a_request_says_all_that_the_model_must_know():
-    config = configure(language="en")
+    strata = {**make_config()["strata"], "descriptions": {"rating": "stars, 5 is best"}}
+    config = configure(language="en", strata=strata)
     request = write_request(
         config,
         [example(1), example(2, tone="angry")],
@@ -72,6 +73,7 @@ def test_a_request_says_all_that_the_model_must_know():
     assert "exactly 2 objects" in user.content
     assert json.dumps(config.schema) in user.content
     assert "tone: of the customer" in user.content
+    assert "rating: stars, 5 is best" in user.content
     assert '2. {"product": "phone", "rating": "1", "tone": "angry"}' in user.content
     assert "Language of the texts: en." in user.content
     assert '"A real\\none."' in user.content

@@ -70,7 +70,7 @@ def run_command(
             elif not quiet:
                 print_dry_run(Console(), plan)
             return
-        with shown_progress("Writing", "examples", shown=not (quiet or as_json)) as progress:
+        with shown_progress("Asking", "requests", shown=not (quiet or as_json)) as progress:
             summary = generate(
                 run, tier=tier, resume=resume, concurrency=concurrency, exemplars=shown, progress=progress
             )

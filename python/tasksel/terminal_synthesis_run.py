@@ -104,6 +104,11 @@ def _notes(summary: GenerationSummary) -> list[str]:
         )
     elif not summary.is_finished:
         notes.append("Not finished; `tasksel synth run` continues.")
+    if summary.steps.get("cut prompts"):
+        notes.append(
+            f"{summary.steps['cut prompts']:,} requests did not fit the model's context and lost their "
+            "beginning; ask for fewer items a request, lower max_tokens, or use a model that reads more."
+        )
     if summary.is_estimate:
         notes.append("The provider did not report all tokens; those are estimated at four bytes a token.")
     return notes

@@ -82,12 +82,15 @@ class Completion(NamedTuple):
         The longest reply was reached.
     usage : Usage or None
         Tokens as the provider reports them; None where it does not.
+    has_cut_prompt : bool
+        The request did not fit the model's context, and its beginning was left out.
     """
 
     text: str
     outcome: Outcome
     is_cut: bool = False
     usage: Usage | None = None
+    has_cut_prompt: bool = False
 
 
 class Provider(Protocol):

@@ -260,7 +260,10 @@ class RowSampler:
         return sample_token(logits, uniform, temperature=self.temperature, top_p=self.top_p)
 
     def _closing(self, allowed: npt.NDArray[np.bool_]) -> int | None:
-        return next((each for each in (*self.eos_ids, *self.closing_ids) if allowed[each]), None)
+        found = [each for each in (*self.eos_ids, *self.closing_ids) if allowed[each]]
+        # Where several brackets may follow, the place is inside a text that is not long enough yet.
+        is_inside_text = len(found) > 1 and not {found[0]} & {*self.eos_ids, *self.closing_ids[:1]}
+        return None if is_inside_text or not found else found[0]
 
     def _must_close(self, n_tokens: int) -> bool:
         """Whether the shortest end, and the steps until the next look, fill the room that is left."""

@@ -72,7 +72,7 @@ def read_chat_completion(body: str) -> Completion:
     Examples
     --------
     >>> read_chat_completion('{"choices": [{"message": {"content": "yes"}, "finish_reason": "length"}]}')
-    Completion(text='yes', outcome='text', is_cut=True, usage=None)
+    Completion(text='yes', outcome='text', is_cut=True, usage=None, has_cut_prompt=False)
     >>> read_chat_completion("<html>busy</html>").outcome
     'unreadable'
     """
@@ -88,7 +88,8 @@ def read_chat_completion(body: str) -> Completion:
         return Completion(str(refusal), "refusal", usage=usage)
     if finish == "content_filter":
         return Completion(text, "filtered", usage=usage)
-    return Completion(text, "text", finish == "length", usage)
+    has_cut_prompt = bool(content.get("truncated_tokens"))
+    return Completion(text, "text", finish == "length", usage, has_cut_prompt)
 
 
 def read_usage(usage: Any, input_name: str, output_name: str) -> Usage | None:

@@ -40,7 +40,7 @@ __all__ = ["RunProgress", "describe_status", "generate", "reparse"]
 
 
 class RunProgress(Protocol):
-    """Told of ``(examples_done, examples_total, tokens)`` now and then."""
+    """Told of ``(requests_answered, requests_so_far, tokens)``; what follows a wave is not known before."""
 
     def __call__(self, rows_done: int, rows_total: int, tokens_done: int) -> None:
         """Show the state."""
@@ -73,7 +73,7 @@ def generate(
         Stratum -> real texts; ``[request] examples`` of them are shown in each request. They are kept, so
         that a run which continues need not be given them again.
     progress : callable, optional
-        Told of ``(examples_done, examples_total, tokens)``.
+        Told of ``(requests_answered, requests_so_far, tokens)``.
 
     Returns
     -------
@@ -193,19 +193,21 @@ def _drive(
     waves: GenerationWaves, tier: int, asker: Asker, sent_tier: int, progress: RunProgress | None
 ) -> bool:
     """Send wave after wave; True when there is nothing left to ask."""
-    total = sum(each.planned for each in waves.count_strata(sent_tier))
+    n_answered = n_asked = 0
 
     def answer(asks: list[Ask]) -> Mapping[str, Answer]:
+        nonlocal n_answered, n_asked
+        known = known_answers(waves.entries, asks)
         if waves.stage > sent_tier:
-            return known_answers(waves.entries, asks)
-        n_items = {each.key: len(each.facts["plan_ids"]) for each in asks}
-        done = len(waves.accepted)
+            return known
+        n_answered += len(known)
+        n_asked += len(asks)
 
-        def show(key: str, _: Answer) -> None:
-            nonlocal done
-            done = min(total, done + n_items[key])
+        def show(*_: object) -> None:
+            nonlocal n_answered
+            n_answered += 1
             if progress is not None:
-                progress(done, total, asker.caps.spent.usage.total_tokens)
+                progress(min(n_answered, n_asked), n_asked, asker.caps.spent.usage.total_tokens)
 
         return asker.ask(asks, answered=show)
 

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["GenerationSummary", "manifest_content", "summarise"]
 
-_STEPS: Final = ("corrections", "fresh tries", "topped up items", "extra items", "adopted replies")
+_STEPS: Final = (
+    "corrections",
+    "fresh tries",
+    "topped up items",
+    "extra items",
+    "adopted replies",
+    "cut prompts",
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -145,7 +145,7 @@ class ItemIntake:
     avoided : dict of str to list of str
         Stratum -> texts that came once more, the latest first.
     counts : collections.Counter
-        Repairs by name, and ``extra items``.
+        Repairs by name, ``extra items``, and ``cut prompts``: requests that did not fit the model's context.
     """
 
     config: SynthesisConfig
@@ -185,6 +185,7 @@ class ItemIntake:
         if parsed.problem and is_refusal(completion.text):
             return nothing("refusal", completion.text)
         self.counts.update(parsed.repairs)
+        self.counts["cut prompts"] += completion.has_cut_prompt
         self.counts["extra items"] += max(0, len(parsed.items) - len(examples))
         rejects = [
             self.take_item(example, item, key, parsed.repairs)

@@ -187,12 +187,9 @@ def _items(count: int) -> str:
 
 
 def _about_values(config: SynthesisConfig, examples: Sequence[PlannedExample]) -> list[str]:
-    """Explain the dimensions that have a description."""
-    lines = [
-        f"- {each.name}: {each.description}"
-        for each in config.dimensions
-        if each.description and each.name in examples[0].values
-    ]
+    """Explain the levels and dimensions that have a description."""
+    described = {**config.strata.descriptions, **{each.name: each.description for each in config.dimensions}}
+    lines = [f"- {name}: {text}" for name, text in described.items() if text and name in examples[0].values]
     return ["What the properties mean:\n" + "\n".join(lines)] if lines else []
 
 
