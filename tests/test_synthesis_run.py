@@ -287,11 +287,11 @@ def test_edge_cases_may_break_the_schema_where_that_is_the_point(server, plan):
 
     server.play = play
     pytest.importorskip("tasksel.synthesis.edge_cases", reason="edge cases are a part of their own")
-    run = plan(total=8, tiers=[8], edge=edge, edges={0: "missing", 1: "invalid", 2: "odd"})
+    run = plan(total=8, tiers=[8], edge=edge, edges={0: "missing", 1: "invalid-but-parseable", 2: "odd"})
     summary = generate(run)
     found = {each["edge"]: each for each in records(run).to_dicts()}
     assert found["missing"]["prompt"] == ""
-    assert found["invalid"]["response"] == "5"
+    assert found["invalid-but-parseable"]["response"] == "5"
     assert "odd" not in found, "a custom category keeps to the schema"
     assert [each.stratum for each in summary.short] == ["watch/1"]
 
