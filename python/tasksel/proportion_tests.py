@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TestResult",
     "benjamini_hochberg",
+    "binomial_distribution",
     "binomial_tail",
     "binomial_test",
     "chi_square_statistic",
@@ -172,6 +173,17 @@ def binomial_tail(successes: int, trials: int, share: float, *, upper: bool) -> 
         rest = range(max(0, successes)) if upper else range(successes + 1, trials + 1)
         return min(1.0, max(0.0, 1.0 - float(_binomial_probabilities(trials, share, rest).sum())))
     return min(1.0, float(_binomial_probabilities(trials, share, wanted).sum()))
+
+
+def binomial_distribution(trials: int, share: float) -> npt.NDArray[np.float64]:
+    """Return the probability of at most 0, 1, … `trials` successes, shape (trials + 1,).
+
+    Examples
+    --------
+    >>> binomial_distribution(2, 0.5).tolist()
+    [0.25, 0.75, 1.0]
+    """
+    return np.minimum(1.0, np.cumsum(_binomial_probabilities(trials, share, range(trials + 1)))).round(15)
 
 
 def binomial_test(successes: int, trials: int, share: float) -> float:
@@ -351,11 +363,15 @@ def _binomial_probabilities(trials: int, share: float, counts: range) -> npt.NDA
         return np.zeros(0)
     if share in (0.0, 1.0):
         return np.array([float(count == trials * share) for count in counts])
-    logs = [
-        _log_choose(trials, count) + count * math.log(share) + (trials - count) * math.log1p(-share)
-        for count in counts
-    ]
-    return np.asarray(np.exp(np.array(logs)))
+    seen = np.arange(counts.start, counts.stop)
+    factorials = _log_factorials(trials)
+    logs = factorials[trials] - factorials[seen] - factorials[trials - seen]
+    return np.asarray(np.exp(logs + seen * math.log(share) + (trials - seen) * math.log1p(-share)))
+
+
+def _log_factorials(highest: int) -> npt.NDArray[np.float64]:
+    """Return the logarithms of 0! to highest!."""
+    return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, highest + 1)))])
 
 
 def _log_probability(
@@ -363,7 +379,7 @@ def _log_probability(
 ) -> npt.NDArray[np.float64]:
     """Return the logarithm of each outcome's multinomial probability; shares of 0 must not be seen."""
     total = int(outcomes.sum(axis=1).max(initial=0))
-    table = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, total + 1)))])
+    table = _log_factorials(total)
     logs = np.log(np.where(shares > 0, shares, 1.0))
     return np.asarray(table[total] - table[outcomes].sum(axis=1) + outcomes @ logs)
 

@@ -6,6 +6,7 @@ a list of names or a piece of code has no language here, and is None.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections import Counter
@@ -156,6 +157,7 @@ def count_languages(texts: Iterable[str | None]) -> dict[str, int]:
     return dict(sorted(counted.items(), key=lambda each: (-each[1], each[0] == "unknown", each[0])))
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def _script_of(char: str) -> str:
     code = ord(char)
     return next((name for first, last, name in _SCRIPTS if first <= code <= last), "other")

@@ -246,7 +246,7 @@ def unmeasured_gate(rule: GateRule, reason: str) -> Gate:
 def describe_power(n_rows: int, what: str, power: float, wanted_rows: int | None) -> str:
     """Say what rows can prove, in one sentence."""
     rows = f"{n_rows:,} row{'' if n_rows == 1 else 's'}"
-    said = f"{rows} see {what} with power {_power(power)}"
+    said = f"{rows} {'see' if n_rows != 1 else 'sees'} {what} with power {_power(power)}"
     if wanted_rows is None:
         return f"{said}; a million would not do for .80."
     return f"{said}." if wanted_rows <= n_rows else f"{said}; {wanted_rows:,} are wanted for .80."

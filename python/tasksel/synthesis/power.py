@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from tasksel.proportion_tests import binomial_tail, chi_square_tail
+from tasksel.proportion_tests import binomial_distribution, binomial_tail, chi_square_tail
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -83,12 +83,9 @@ def short_value_power(n_rows: int, planned: float, realised: float, *, level: fl
     (True, 1.0)
     """
     _check_shares(planned=planned, realised=realised)
-    rejected = -1  # the highest count at which the test rejects
-    for count in range(n_rows + 1):
-        if binomial_tail(count, n_rows, planned, upper=False) > level:
-            break
-        rejected = count
-    return 0.0 if rejected < 0 else binomial_tail(rejected, n_rows, realised, upper=False)
+    # The highest count at which the test rejects, or -1.
+    rejected = int(np.searchsorted(binomial_distribution(n_rows, planned), level, side="right")) - 1
+    return 0.0 if rejected < 0 else float(binomial_distribution(n_rows, realised)[rejected])
 
 
 def unseen_value_power(n_rows: int, planned: float) -> float:

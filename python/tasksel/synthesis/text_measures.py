@@ -249,8 +249,8 @@ def _measure_copies(
         for place, both in enumerate(zip(texts, prompts, strict=True))
         if any(comparable_text(text) in known for text in both)
     ]
-    near = set(find_near_copies(texts, real, seed=seed).rows.tolist())
-    near |= set(find_near_copies(prompts, real, seed=seed).rows.tolist())
+    found = find_near_copies([*texts, *prompts], real, seed=seed).rows
+    near = set((found % len(texts)).tolist())
     names = [f"{place}" for place in range(len(texts))]
     written = load_pool(pl.DataFrame({"id": names, "prompt": texts}))
     _, hits = compare_words(written, inputs.real, "real")
