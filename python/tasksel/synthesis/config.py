@@ -121,14 +121,19 @@ class EdgeConfig:
         `EDGE_CATEGORIES`. Custom ones are added with their own weight.
     custom : mapping of str to CustomEdgeConfig
         Categories of the user's own.
+    ask_model : bool
+        Ask the model also for edge cases that a program can make from ordinary records and prove.
     """
 
     share: float = 0.08
     categories: Mapping[str, float] = field(default_factory=dict)
     custom: Mapping[str, CustomEdgeConfig] = field(default_factory=dict)
+    ask_model: bool = False
 
     def __post_init__(self) -> None:
         check_number("share of [edge]", self.share, 0, 1)
+        if not isinstance(self.ask_model, bool):
+            raise ConfigError(f"ask_model of [edge] is {self.ask_model!r}; true or false is wanted.")
         check_table("categories of [edge]", self.categories)
         full = {SHORT_NAMES.get(name, name): weight for name, weight in self.categories.items()}
         if len(full) < len(self.categories):

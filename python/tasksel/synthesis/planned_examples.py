@@ -11,6 +11,7 @@ import polars as pl
 
 from tasksel.run_folder import MANIFEST_NAME, file_sha256, text_sha256
 from tasksel.synthesis.config_file import PLAN_FOLDER, read_planned_config
+from tasksel.synthesis.edge_cases import is_mutable
 from tasksel_core.errors import ConfigError, ResumeError
 
 if TYPE_CHECKING:
@@ -68,11 +69,14 @@ class PlannedRun:
     config : SynthesisConfig
         What it was planned with.
     examples : tuple of PlannedExample
-        In the plan's order, so that each tier is a prefix.
+        Those that a model is asked for, in the plan's order. Edge cases that a program makes are not among
+        them, unless the configuration says so.
     value_columns : tuple of str
         Names of levels and dimensions.
     plan_sha256 : str
         Of the planned examples.
+    tiers : tuple of int
+        The tiers that there are, rising.
     """
 
     folder: Path
@@ -80,11 +84,7 @@ class PlannedRun:
     examples: tuple[PlannedExample, ...]
     value_columns: tuple[str, ...]
     plan_sha256: str
-
-    @property
-    def tiers(self) -> tuple[int, ...]:
-        """The tiers that there are, rising."""
-        return tuple(sorted({each.tier for each in self.examples}))
+    tiers: tuple[int, ...]
 
 
 def read_planned_run(run: str | os.PathLike[str]) -> PlannedRun:
@@ -114,8 +114,10 @@ def read_planned_run(run: str | os.PathLike[str]) -> PlannedRun:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ResumeError(f"{path} cannot be read ({str(error).splitlines()[0]}); plan again.") from error
     columns = _value_columns(frame, config, path)
-    examples = tuple(_read_example(row, columns) for row in frame.iter_rows(named=True))
-    return PlannedRun(folder, config, examples, columns, file_sha256(path))
+    examples = [_read_example(row, columns) for row in frame.iter_rows(named=True)]
+    asked = tuple(each for each in examples if _wants_model(each, config))
+    tiers = tuple(sorted({each.tier for each in examples}))
+    return PlannedRun(folder, config, asked, columns, file_sha256(path), tiers)
 
 
 def find_tier(tiers: Sequence[int], tier: str | int) -> int:
@@ -156,6 +158,13 @@ def _value_columns(frame: pl.DataFrame, config: SynthesisConfig, path: Path) -> 
             f"{path} lacks {', '.join(missing)}, so it is not of this configuration; plan again."
         )
     return (*columns, *(name for name in frame.columns if name not in {*_OWN_COLUMNS, *columns}))
+
+
+def _wants_model(example: PlannedExample, config: SynthesisConfig) -> bool:
+    """Whether no program can make an example: it is ordinary, or of a category that takes a model."""
+    if example.edge is None or config.edge is None or config.edge.ask_model:
+        return True
+    return not is_mutable(example.edge, config.edge)
 
 
 def _read_example(row: Mapping[str, Any], columns: Sequence[str]) -> PlannedExample:

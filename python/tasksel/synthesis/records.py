@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tasksel.synthesis.planned_examples import PlannedExample, PlannedRun
 
 __all__ = [
+    "EDGE_FOLDER",
     "EXPORT_SUFFIXES",
     "GENERATION_FOLDER",
     "ORIGIN",
@@ -32,6 +33,7 @@ __all__ = [
     "export_records",
     "fill_template",
     "make_records",
+    "read_all_records",
     "normalised",
     "read_records",
     "write_record",
@@ -39,6 +41,7 @@ __all__ = [
 
 GENERATION_FOLDER: Final = "generation"
 RECORDS_NAME: Final = "records.parquet"
+EDGE_FOLDER: Final = "edge"
 ORIGIN: Final = "synthetic"
 EXPORT_SUFFIXES: Final = (".parquet", ".jsonl", ".csv")
 _FIRST: Final = ("plan_id", "task", "prompt", "response")
@@ -175,8 +178,37 @@ def read_records(run: str | os.PathLike[str]) -> pl.DataFrame:
         ) from error
 
 
+def read_all_records(run: str | os.PathLike[str]) -> pl.DataFrame:
+    """Read the records of a run folder with the edge cases that `tasksel synth edge` made of them.
+
+    Returns
+    -------
+    pl.DataFrame
+        In the order of ``plan_id``; records in whose place another was made are left out.
+
+    Raises
+    ------
+    ResumeError
+        There are none yet, or a file cannot be read.
+    """
+    records = read_records(run)
+    path = Path(run) / EDGE_FOLDER / RECORDS_NAME
+    if not path.exists():
+        return records
+    try:
+        made = pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).splitlines()[0]
+        raise ResumeError(f"{path} cannot be read ({reason}); `tasksel synth edge {run}` writes it anew.") from error
+    if "edge_replaces" in made.columns:
+        records = records.filter(~pl.col("id").is_in(made["edge_replaces"].drop_nulls().implode()))
+    there = records["plan_id"].implode()
+    made = made.filter(~pl.col("plan_id").is_in(there))
+    return pl.concat([records, made], how="diagonal_relaxed").sort("plan_id", maintain_order=True)
+
+
 def export_records(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> int:
-    """Write the records of a run as a pool that everything else reads.
+    """Write the records of a run, edge cases that a program made included, as a pool for everything else.
 
     Parameters
     ----------
@@ -201,7 +233,7 @@ def export_records(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> 
     suffix = path.suffix.lower()
     if suffix not in EXPORT_SUFFIXES:
         raise ConfigError(f"{path.name} ends in {suffix!r}; allowed are {', '.join(EXPORT_SUFFIXES)}.")
-    frame = read_records(run)
+    frame = read_all_records(run)
     pool = frame.select("id", "task", "prompt", "response", pl.exclude("id", "task", "prompt", "response"))
     path.parent.mkdir(parents=True, exist_ok=True)
     if suffix == ".parquet":
