@@ -86,6 +86,8 @@ def test_equal_arguments_give_equal_requests():
     one, two = (write_request(configure(), [example(1), example(2)]) for _ in range(2))
     assert one == two
     assert write_request(configure(), [example(2), example(1)]) != one
+    # Alike examples are asked for in different words: equal ones would bring equal items.
+    assert write_request(configure(), [example(3), example(4)]).chat.messages != one.chat.messages
 
 
 def test_values_with_quotes_and_line_ends_stay_one_line():

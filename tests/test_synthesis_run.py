@@ -277,12 +277,12 @@ def test_overload_failures_and_hangs_pass(server, plan):
 
 
 def test_edge_cases_may_break_the_schema_where_that_is_the_point(server, plan):
-    edge = {"share": 0.5, "custom": {"odd": {"instruction": "Be odd."}}}
+    edge = {"share": 0.5, "ask_model": True, "custom": {"odd": {"instruction": "Be odd."}}}
 
     def play(asked):
         items = asked.items
         if "edge case" in asked.text:
-            items = [{"text": None, "rating": "5"} for _ in items]
+            items = [{"text": None, "rating": f"{each['rating']} stars"} for each in items]
         return 200, completion(json.dumps(items))
 
     server.play = play
@@ -291,7 +291,7 @@ def test_edge_cases_may_break_the_schema_where_that_is_the_point(server, plan):
     summary = generate(run)
     found = {each["edge"]: each for each in records(run).to_dicts()}
     assert found["missing"]["prompt"] == ""
-    assert found["invalid-but-parseable"]["response"] == "5"
+    assert found["invalid-but-parseable"]["response"] == "5 stars"
     assert "odd" not in found, "a custom category keeps to the schema"
     assert [each.stratum for each in summary.short] == ["watch/1"]
 
@@ -315,6 +315,20 @@ def test_exemplars_are_shown_and_kept(server, plan):
     generate(run, tier=8)
     assert len(server.seen) == asked
     assert describe_status(run).accepted == 8
+
+
+def test_very_long_and_strange_texts_pass_whole(server, plan):
+    schema = {**SCHEMA, "properties": {**SCHEMA["properties"], "text": {"type": "string"}}}
+    strange = '\x00\x1b[31m\u202e\U0001f600 {text} {{ \\ " '
+
+    def play(asked):
+        items = [{**each, "text": f"{each['text']}{strange}" + "x" * 26_000} for each in asked.items]
+        return 200, completion(json.dumps(items))
+
+    server.play = play
+    run = plan(total=4, tiers=[4], schema=schema)
+    assert generate(run).accepted == 4
+    assert all(strange in text and len(text) > 26_000 for text in records(run)["prompt"])
 
 
 # Limits
@@ -394,7 +408,7 @@ def test_a_wrong_key_ends_it_at_once_and_stands_nowhere(server, plan):
 
 
 def test_reparse_sends_nothing_and_gives_the_same_bytes(server, plan):
-    server.play = lambda asked: (200, completion("no")) if asked.dice < 0.3 else good(asked)
+    server.play = lambda asked: (200, completion("no")) if asked.dice < 0.75 else good(asked)
     run = plan()
     summary = generate(run)
     assert summary.rejects
@@ -498,6 +512,19 @@ def test_mistakes_are_one_sentence(server, plan, tmp_path):
     (run / "plan" / "manifest.json").unlink()
     with pytest.raises(ResumeError, match="not finished"):
         generate(run)
+    other = plan("other")
+    examples = other / "plan" / "examples.parquet"
+    pl.read_parquet(examples).drop("tone").write_parquet(examples)
+    with pytest.raises(ResumeError, match="lacks tone"):
+        generate(other)
+    examples.write_bytes(b"PAR1")
+    with pytest.raises(ResumeError, match="cannot be read"):
+        generate(other)
+    empty = plan("empty")
+    examples = empty / "plan" / "examples.parquet"
+    pl.read_parquet(examples).clear().write_parquet(examples)
+    with pytest.raises(ConfigError, match="no examples"):
+        generate(empty)
     bad = plan(
         "bad", schema={**SCHEMA, "properties": {"text": {"type": "sting"}}}, record={"prompt": "{text}"}
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import collections
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tasksel.providers import Answer, Ask, answer_of
 from tasksel.reply_journal import request_key
@@ -108,6 +108,7 @@ class GenerationWaves:
         self._settings_key = settings_key(self.run.config)
         self._asked: collections.Counter[str] = collections.Counter()
         self._used: set[str] = set()
+        self._attempts: dict[str, int] = {}
         self._places = {each.plan_id: place for place, each in enumerate(self.run.examples)}
 
     @property
@@ -277,9 +278,8 @@ class GenerationWaves:
         taken = set(self._used)
         asks = []
         for request in requests:
-            body, attempt = self.provider.make_body(request.chat), 0
-            while (key := request_key(body, attempt=attempt)) in taken:
-                attempt += 1
+            body = self.provider.make_body(request.chat)
+            key = self._free_key(body, taken)
             taken.add(key)
             facts = {
                 "purpose": purpose,
@@ -289,6 +289,18 @@ class GenerationWaves:
             }
             asks.append(Ask(key, body, request.chat.messages, request.chat.max_tokens, facts))
         return asks
+
+    def _free_key(self, body: Mapping[str, Any], taken: set[str]) -> str:
+        """Return the key of a body, or of its next try that was not used."""
+        first = request_key(body)
+        if first not in taken:
+            return first
+        attempt = self._attempts.get(first, 1)
+        while (key := request_key(body, attempt=attempt)) in taken:
+            attempt += 1
+        # Earlier ones are all taken, and what was taken stays so.
+        self._attempts[first] = attempt
+        return key
 
     # Replies that no request leads to any more
 

@@ -126,6 +126,12 @@ def write_request(
         *_about_values(config, examples),
         _about_items(config, examples),
     ]
+    # Requests for equal properties would be equal, and so would their likeliest replies.
+    numbers = ", ".join(each.plan_id for each in examples)
+    parts.append(
+        f"Numbers of these items in the data set: {numbers}. The others are written apart from these, so do "
+        "not take what comes to mind first."
+    )
     if config.language is not None and "language" not in examples[0].values:
         parts.append(f"Language of the texts: {config.language}.")
     if base is not None:
