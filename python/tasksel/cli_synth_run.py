@@ -11,6 +11,7 @@ from rich.console import Console
 from tasksel.cli_errors import MACHINE_FAILURE, reported_errors
 from tasksel.cli_options import DebugOption, JsonOption, QuietOption
 from tasksel.cli_output import print_json, shown_progress
+from tasksel.terminal_synthesis_edge import print_edge_summary
 from tasksel.terminal_synthesis_run import print_dry_run, print_generation
 
 if TYPE_CHECKING:
@@ -56,8 +57,10 @@ def run_command(
 ) -> None:
     """Ask a model for the planned examples; the same command continues an interrupted run.
 
-    Exit code 3: the run ended, but strata lack items.
+    Edge cases that a program can make are made from what the model wrote. Exit code 3: the run ended, but
+    strata lack items.
     """
+    from tasksel.synthesis.edge_run import make_edge_records, wants_edge_records
     from tasksel.synthesis.generation_rehearsal import rehearse
     from tasksel.synthesis.generation_run import generate
 
@@ -74,8 +77,14 @@ def run_command(
             summary = generate(
                 run, tier=tier, resume=resume, concurrency=concurrency, exemplars=shown, progress=progress
             )
-        _print(summary, as_json=as_json, quiet=quiet)
-    _exit(summary)
+        edges = make_edge_records(run) if summary.is_finished and wants_edge_records(run) else None
+        if as_json:
+            print_json(summary.to_dict() | ({} if edges is None else {"edge_cases": edges.to_dict()}))
+        elif not quiet:
+            print_generation(Console(), summary)
+            if edges is not None:
+                print_edge_summary(Console(), edges)
+    _exit(summary, is_short=edges is not None and edges.is_short)
 
 
 def status_command(
@@ -139,9 +148,9 @@ def _print(summary: GenerationSummary, *, as_json: bool, quiet: bool) -> None:
         print_generation(Console(), summary)
 
 
-def _exit(summary: GenerationSummary) -> None:
+def _exit(summary: GenerationSummary, *, is_short: bool = False) -> None:
     """End with the code that says what the run came to."""
     if summary.was_given_up:
         raise typer.Exit(MACHINE_FAILURE)
-    if summary.short:
+    if summary.short or is_short:
         raise typer.Exit(SHORT)

@@ -13,6 +13,8 @@ from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, folde
 from tasksel.run_folder_frames import write_frame
 from tasksel.synthesis.config_file import CONFIG_NAME, PLAN_FOLDER, read_planned_config
 from tasksel.synthesis.edge_batch import EdgeItems, make_edge_items, ordinary_items, prove_records
+from tasksel.synthesis.edge_cases import is_mutable
+from tasksel.synthesis.records import EDGE_FOLDER, GENERATION_FOLDER, RECORDS_NAME
 from tasksel_core import __version__
 from tasksel_core.errors import ResumeError, SchemaError
 
@@ -30,11 +32,9 @@ __all__ = [
     "make_edge_records",
     "read_run_frame",
     "refresh_edge_records",
+    "wants_edge_records",
 ]
 
-EDGE_FOLDER: Final = "edge"
-GENERATION_FOLDER: Final = "generation"
-RECORDS_NAME: Final = "records.parquet"
 EXAMPLES_NAME: Final = "examples.parquet"
 PROOFS_NAME: Final = "proofs.parquet"
 UNFULFILLED_NAME: Final = "unfulfilled.parquet"
@@ -140,6 +140,21 @@ def refresh_edge_records(run: Path) -> None:
     if stored.get("inputs") != {name: file_sha256(run / name) for name in there}:
         settings = stored.get("settings", {})
         make_edge_records(run, replace_disproved=bool(settings.get("replace_disproved")))
+
+
+def wants_edge_records(run: str | os.PathLike[str]) -> bool:
+    """Whether the plan of a run has edge cases that a program makes instead of a model.
+
+    Raises
+    ------
+    ResumeError, SchemaError
+        As in `make_edge_records`.
+    """
+    config = read_planned_config(run)
+    if config.edge is None or config.edge.ask_model:
+        return False
+    examples = read_run_frame(Path(run), PLAN_FOLDER, EXAMPLES_NAME, "`tasksel synth plan` makes it")
+    return any(is_mutable(name, config.edge) for name in examples["edge"].drop_nulls().unique())
 
 
 def read_run_frame(run: Path, folder: str, name: str, hint: str) -> pl.DataFrame:

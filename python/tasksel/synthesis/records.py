@@ -33,8 +33,8 @@ __all__ = [
     "export_records",
     "fill_template",
     "make_records",
-    "read_all_records",
     "normalised",
+    "read_all_records",
     "read_records",
     "write_record",
 ]
@@ -199,7 +199,9 @@ def read_all_records(run: str | os.PathLike[str]) -> pl.DataFrame:
         made = pl.read_parquet(path)
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
-        raise ResumeError(f"{path} cannot be read ({reason}); `tasksel synth edge {run}` writes it anew.") from error
+        raise ResumeError(
+            f"{path} cannot be read ({reason}); `tasksel synth edge {run}` writes it anew."
+        ) from error
     if "edge_replaces" in made.columns:
         records = records.filter(~pl.col("id").is_in(made["edge_replaces"].drop_nulls().implode()))
     there = records["plan_id"].implode()

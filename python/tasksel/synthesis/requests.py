@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tasksel.providers import ChatRequest, Message
 from tasksel.run_folder import text_sha256
+from tasksel.synthesis.edge_cases import instruction_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -204,18 +204,8 @@ def _about_items(config: SynthesisConfig, examples: Sequence[PlannedExample]) ->
     for number, each in enumerate(examples, 1):
         lines.append(f"{number}. {_json(dict(each.values))}")
         if each.edge is not None:
-            lines.append(f"   This one is an edge case. {edge_instruction(each.edge, config)}")
+            lines.append(f"   This one is an edge case. {instruction_for(each.edge, config.edge)}")
     return "\n".join(lines)
-
-
-def edge_instruction(category: str, config: SynthesisConfig) -> str:
-    """Return what a request says about an edge category."""
-    custom = {} if config.edge is None else config.edge.custom
-    if category in custom:
-        return custom[category].instruction
-    # Imported here and by name: requests without edge cases do not need it.
-    edge_cases: Any = importlib.import_module("tasksel.synthesis.edge_cases")
-    return str(edge_cases.instruction_for(category, config.edge))
 
 
 def _array(config: SynthesisConfig, examples: Sequence[PlannedExample]) -> dict[str, Any]:
