@@ -37,6 +37,7 @@ WORDS = re.findall(
     "the and was with very after before because when which screen battery sound price week month day shop "
     "cable button case strap light heavy slow fast broken fine good bad loud quiet cheap warm cold new old",
 )
+ITEM = pl.Struct({"text": pl.String, "rating": pl.Int64, "tone": pl.String})
 CONTENT = {
     "total": 200,
     "seed": 1,
@@ -275,6 +276,35 @@ def test_edge_cases_are_judged_apart(tmp_path, monkeypatch):
     assert gate_of(found, "near_duplicates").value == 0.0
 
 
+def test_a_classifier_learns_from_the_real_labels_and_its_shares_are_corrected(tmp_path):
+    content = {
+        **CONTENT,
+        "dimensions": {"tone": {**CONTENT["dimensions"]["tone"], "check": {"kind": "classifier"}}},
+    }
+    rng = np.random.default_rng(0)
+    centers = {"calm": np.eye(8)[0], "angry": np.eye(8)[1]}
+    labels = ["calm"] * 150 + ["angry"] * 150
+    real = pl.DataFrame({"prompt": [f"row {row}" for row in range(300)], "tone": labels})
+    records = good_records(planned_examples())
+    tones = [json.loads(text)["tone"] for text in records["item"]]
+    vectors, real_vectors = (
+        np.stack([centers[each] + rng.normal(scale=0.4, size=8) for each in values]).astype(np.float32)
+        for values in (tones, labels)
+    )
+    run = save_run(tmp_path / "run", records, content)
+    given_vectors = {"synthetic_embeddings": vectors, "real_embeddings": real_vectors}
+    found = validate(run, real=real, **given_vectors)
+    gate = gate_of(found, "agreement:tone")
+    assert gate.value > 0.9
+    assert gate.interval.low < gate.value <= gate.interval.high
+    assert "accuracy" in gate.reason
+    assert gate_of(found, "distribution:tone").outcome == "passed"
+    json.loads((run / "validation" / "results.json").read_text(encoding="utf-8"))
+    noise = rng.permutation(labels).tolist()
+    refused = validate(run, real=real.with_columns(pl.Series("tone", noise)), **given_vectors)
+    assert "hardly better than chance" in gate_of(refused, "agreement:tone").reason
+
+
 def test_vectors_find_repeats_and_copies_and_broken_ones_are_left_out(tmp_path):
     rng = np.random.default_rng(0)
     records = good_records(planned_examples())
@@ -354,6 +384,9 @@ def test_columns_that_are_missing_are_named(tmp_path):
     lines = tmp_path / "records.jsonl"
     good_records(planned_examples()).write_ndjson(lines)
     assert validate(run, records=lines).failed == []
+    items = good_records(planned_examples()).with_columns(pl.col("item").str.json_decode(ITEM))
+    items.write_parquet(tmp_path / "objects.parquet")
+    assert validate(run, records=tmp_path / "objects.parquet").failed == []
 
 
 def test_runs_without_plan_or_records_are_refused(tmp_path):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["DimensionResult", "ValueResult", "compare_realised", "correct_tests", "find_realised"]
 
 N_RESAMPLES: Final = 1_000
+MAX_CONDITION: Final = 50.0
+"""Condition number of the confusions up to which they are inverted."""
 _FINDERS: Final = {
     "rule": find_by_rule,
     "regex": find_by_pattern,
@@ -238,12 +240,12 @@ def _fill_corrected(
         drawn_shares.append(
             corrected_shares(rng.multinomial(len(pairs), found / found.sum()), known, steps=60)
         )
-        drawn_agreement.append(_corrected_agreement(drawn_table, known, steps=60))
+        drawn_agreement.append(_corrected_agreement(drawn_table, known))
     low, high = np.quantile(drawn_shares, (0.025, 0.975), axis=0)
     if table.sum():
-        result.agreement = _corrected_agreement(table, confusion.counts)
+        result.agreement = min(1.0, max(0.0, _corrected_agreement(table, confusion.counts)))
         # The estimate itself belongs to its interval, also where resampling leans to one side.
-        ends = np.quantile(drawn_agreement, (0.025, 0.975)).tolist()
+        ends = np.clip(np.quantile(drawn_agreement, (0.025, 0.975)), 0.0, 1.0).tolist()
         result.interval = Interval(min(ends[0], result.agreement), max(ends[1], result.agreement))
     result.values = []
     for value in dimension.values:
@@ -266,13 +268,20 @@ def _fill_corrected(
         result.test = "drawn"
 
 
-def _corrected_agreement(
-    table: NDArray[np.int64], confusion: NDArray[np.int64], *, steps: int = 500
-) -> float:
-    """Return the share of records whose true value is the requested one, requested value by value."""
+def _corrected_agreement(table: NDArray[np.int64], confusion: NDArray[np.int64]) -> float:
+    """Return the share of records whose true value is the requested one.
+
+    By the inverse of the confusions: its parts may leave [0, 1], and chance evens out over the requested
+    values. Shares that are kept inside would count every chance deviation as disagreement; they are taken
+    where the inverse would blow up chance alone.
+    """
     sizes = table.sum(axis=1)
+    smoothed = confusion + 0.5 / len(confusion)
+    rates = smoothed / smoothed.sum(axis=1, keepdims=True)
+    if np.linalg.cond(rates) <= MAX_CONDITION:
+        return float(np.trace(table @ np.linalg.inv(rates)) / max(1, sizes.sum()))
     right = sum(
-        sizes[place] * corrected_shares(table[place], confusion, steps=steps)[place]
+        sizes[place] * corrected_shares(table[place], confusion)[place]
         for place in np.flatnonzero(sizes).tolist()
     )
     return float(right / max(1, sizes.sum()))

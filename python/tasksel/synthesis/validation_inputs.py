@@ -233,11 +233,17 @@ def _read_records(path: Path) -> pl.DataFrame:
     nulls = frame["prompt"].null_count()
     if nulls:
         raise SchemaError(f"{nulls:,} of the records in {path.name} have no prompt.")
-    texts = [pl.col(name).cast(pl.String) for name in _TEXT_COLUMNS if name in frame.columns]
+    texts = [_as_text(name, frame.schema[name]) for name in _TEXT_COLUMNS if name in frame.columns]
     try:
         return frame.with_columns(texts)
     except pl.exceptions.PolarsError as error:
         raise SchemaError(f"The records {path.name} have columns that are no text ({error}).") from error
+
+
+def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Give a column as text; items that a file holds as objects become JSON again."""
+    column = pl.col(name)
+    return column.struct.json_encode() if isinstance(dtype, pl.Struct) else column.cast(pl.String)
 
 
 def _join(frame: pl.DataFrame, planned: pl.DataFrame, config: SynthesisConfig) -> tuple[_Kept, pl.DataFrame]:
