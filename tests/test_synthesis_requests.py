@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from scripted_provider import make_config, read_request
 from tasksel.synthesis.config_file import parse_config
+from tasksel.synthesis.edge_cases import instruction_for
 from tasksel.synthesis.planned_examples import PlannedExample, find_tier
 from tasksel.synthesis.records import fill_template, normalised, write_record
 from tasksel.synthesis.requests import (
     correction_request,
-    edge_instruction,
     group_examples,
     may_break_schema,
     settings_key,
@@ -109,8 +109,7 @@ def test_an_edge_case_brings_its_instruction():
     config = configure(edge=edge)
     text = write_request(config, [example(1, edge="sarcasm")]).chat.messages[1].content
     assert "This one is an edge case. Praise it while complaining." in text
-    pytest.importorskip("tasksel.synthesis.edge_cases", reason="edge cases are a part of their own")
-    assert edge_instruction("missing", config)
+    assert instruction_for("missing", config.edge)
 
 
 def test_only_some_edge_cases_may_break_the_schema():

@@ -286,7 +286,6 @@ def test_edge_cases_may_break_the_schema_where_that_is_the_point(server, plan):
         return 200, completion(json.dumps(items))
 
     server.play = play
-    pytest.importorskip("tasksel.synthesis.edge_cases", reason="edge cases are a part of their own")
     run = plan(total=8, tiers=[8], edge=edge, edges={0: "missing", 1: "invalid-but-parseable", 2: "odd"})
     summary = generate(run)
     found = {each["edge"]: each for each in records(run).to_dicts()}
@@ -297,7 +296,6 @@ def test_edge_cases_may_break_the_schema_where_that_is_the_point(server, plan):
 
 
 def test_near_duplicates_come_after_what_they_are_made_from(server, plan):
-    pytest.importorskip("tasksel.synthesis.edge_cases", reason="edge cases are a part of their own")
     edge = {"share": 0.2}
     run = plan(total=8, tiers=[8], edge=edge, edges={0: "near-duplicate"})
     assert generate(run).accepted == 8

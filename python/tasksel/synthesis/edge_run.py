@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tasksel.synthesis.config import SynthesisConfig
 
 __all__ = [
-    "EDGE_FOLDER",
-    "RECORDS_NAME",
     "EdgeSummary",
     "label_fields",
     "make_edge_records",

@@ -15,16 +15,10 @@ from tasksel.synthesis.edge_batch import ordinary_items, render_record, seeded
 from tasksel.synthesis.edge_cases import canonical_category
 from tasksel.synthesis.edge_mutations import mutate, variant_names
 from tasksel.synthesis.edge_places import find_places, main_text
-from tasksel.synthesis.edge_run import (
-    EDGE_FOLDER,
-    GENERATION_FOLDER,
-    PROOFS_NAME,
-    RECORDS_NAME,
-    read_run_frame,
-    refresh_edge_records,
-)
+from tasksel.synthesis.edge_run import PROOFS_NAME, read_run_frame, refresh_edge_records
 from tasksel.synthesis.edge_schema import check_schema, infer_schema, item_json
 from tasksel.synthesis.probe_signatures import plain_line
+from tasksel.synthesis.records import EDGE_FOLDER, GENERATION_FOLDER, RECORDS_NAME
 from tasksel_core.errors import ConfigError, SchemaError
 
 if TYPE_CHECKING:

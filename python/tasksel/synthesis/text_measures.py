@@ -20,13 +20,15 @@ from tasksel.near_duplicates import (
 )
 from tasksel.personal_data import count_personal_data
 from tasksel.pool import load_pool
+from tasksel.synthesis.edge_batch import prove_records
+from tasksel.synthesis.edge_run import label_fields
 from tasksel.synthesis.gates import rate_gate, unmeasured_gate
 from tasksel.text_language import LANGUAGES, count_languages, language_code
 from tasksel.text_shingles import comparable_text
 from tasksel_core.errors import ConfigError, TaskselError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -328,49 +330,44 @@ def measure_edge_cases(inputs: ValidationInputs, rules: Mapping[str, GateRule]) 
         return measured
     have = inputs.records["edge"].drop_nulls()
     measured.gates.append(rate_gate(rules["edge_share"], len(have), len(wanted)))
-    holds = _find_predicate()
+    try:
+        proofs = _prove(inputs)
+    except TaskselError as error:
+        for category in sorted(set(wanted.to_list())):
+            measured.gates.append(unmeasured_gate(find_rule(rules, "edge", category), str(error)))
+        return measured
     for category in sorted(set(wanted.to_list())):
-        rule = find_rule(rules, "edge", category)
-        rows = np.flatnonzero((inputs.records["edge"] == category).fill_null(value=False).to_numpy()).tolist()
-        if holds is None:
-            measured.gates.append(unmeasured_gate(rule, "this tasksel has no predicates of edge cases"))
-            continue
-        try:
-            proofs = {row: _proof(holds, category, inputs, row) for row in rows}
-        except TaskselError as error:
-            measured.gates.append(unmeasured_gate(rule, str(error)))
-            continue
-        told = [row for row in rows if proofs[row] is not None]
-        failed = [row for row in told if not proofs[row]]
+        told = {row: holds for row, (name, holds) in proofs.items() if name == category and holds is not None}
+        failed = [row for row, holds in told.items() if not holds]
         measured.flagged[f"edge:{category}"] = failed
-        untold = len(rows) - len(told)
+        untold = sum(name == category for name, _ in proofs.values()) - len(told)
         reason = f"of {untold:,} records no program can tell" if untold else ""
+        rule = find_rule(rules, "edge", category)
         measured.gates.append(rate_gate(rule, len(told) - len(failed), len(told), reason=reason))
     return measured
 
 
-def _find_predicate() -> Callable[..., Any] | None:
-    for name in ("tasksel.synthesis.edge_predicates", "tasksel.synthesis.edge_cases"):
-        try:
-            found = getattr(importlib.import_module(name), "holds", None)
-        except ModuleNotFoundError:
-            continue
-        if found is not None:
-            return found  # type: ignore[no-any-return]
-    return None
-
-
-def _proof(holds: Callable[..., Any], category: str, inputs: ValidationInputs, row: int) -> bool | None:
-    """Whether a record is what its category says; a broken item is proof of nothing."""
-    item = inputs.items[row]
-    if item is None and inputs.records["item"][row] is None:
-        return None
-    proof = holds(
-        category,
-        item,
+def _prove(inputs: ValidationInputs) -> dict[int, tuple[str, bool | None]]:
+    """Return the category of each edge record, and whether it is what that says; without an item: unknown."""
+    is_edge = inputs.records["edge"].is_not_null()
+    found: dict[int, tuple[str, bool | None]] = {
+        row: (inputs.records["edge"][row], None) for row in is_edge.arg_true().to_list()
+    }
+    rows = (is_edge & inputs.records["item"].is_not_null()).arg_true().to_list()
+    records = inputs.records if "id" in inputs.records.columns else inputs.records.with_columns(id=pl.lit(""))
+    proofs = prove_records(
+        records[rows],
         _plain(inputs.config.schema),
         config=inputs.config.edge,
-        prompt=inputs.records["prompt"][row],
+        labels=label_fields(inputs.config),
+        originals=_originals(inputs),
     )
-    verdict = getattr(proof, "holds", proof)
-    return None if verdict is None else bool(verdict)
+    return found | dict(zip(rows, proofs.select("edge", "holds").iter_rows(), strict=True))
+
+
+def _originals(inputs: ValidationInputs) -> dict[str, Any]:
+    """Return the items that edge cases were made from, by the id of their record."""
+    if "id" not in inputs.records.columns:
+        return {}
+    is_ordinary = inputs.records["edge"].is_null().arg_true().to_list()
+    return {inputs.records["id"][row]: inputs.items[row] for row in is_ordinary}

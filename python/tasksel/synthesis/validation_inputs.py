@@ -13,6 +13,7 @@ from tasksel.pool_files import scan_file
 from tasksel.run_folder import file_sha256
 from tasksel.synthesis.checkers import checked_dimensions, read_items
 from tasksel.synthesis.config_file import PLAN_FOLDER, read_planned_config
+from tasksel.synthesis.records import read_all_records
 from tasksel_core.errors import ConfigError, ResumeError, SchemaError
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def read_inputs(
         raise ResumeError(
             f"{run} holds no records; `tasksel synth run {run}` writes them, --records names others."
         )
-    frame = _read_records(path)
+    frame = _check_records(read_all_records(run), path) if records is None else _read_records(path)
     kept, joined = _join(frame, planned, config)
     chosen = _choose_tier(tier, joined, planned, config)
     planned = planned.filter(pl.col("tier") <= chosen)
@@ -226,6 +227,10 @@ def _read_records(path: Path) -> pl.DataFrame:
             raise SchemaError(f"The records {path.name} cannot be read as Parquet.") from error
     else:
         frame = scan_file(path, text_columns=_TEXT_COLUMNS, eager=True).frame.collect()
+    return _check_records(frame, path)
+
+
+def _check_records(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
     if "prompt" not in frame.columns:
         raise SchemaError(
             f"The records {path.name} have no column 'prompt'; they have {_listed(frame.columns)}."
