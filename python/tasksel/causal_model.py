@@ -24,6 +24,7 @@ __all__ = [
     "EMBEDDED_MODEL",
     "CausalModel",
     "find_adapter_folder",
+    "find_device",
     "find_model_folder",
     "load_model",
     "model_sha256",
@@ -131,7 +132,7 @@ def load_model(
     _import_backend()
     folder = str(find_model_folder(model))
     adapter_folder = None if adapter is None else find_adapter_folder(adapter)
-    torch_device = _find_device(device)
+    torch_device = find_device(device)
     with quiet_transformers():
         config = _load_config(model, folder)
         tokenizer = _load_tokenizer(model, folder)
@@ -169,7 +170,14 @@ def _import_backend() -> None:
         raise MissingExtraError("Scoring with a model", "hf") from error
 
 
-def _find_device(device: str) -> Any:
+def find_device(device: str) -> Any:
+    """Return the torch device of a name, once something was allocated on it; ``auto`` takes the best.
+
+    Raises
+    ------
+    ConfigError
+        The device does not exist or cannot be used.
+    """
     import torch
 
     if device == "auto":

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tasksel import terminal
+from tasksel import cli_coverage, terminal
 from tasksel.cli_errors import reported_errors
 from tasksel.cli_options import (
     DebugOption,
@@ -586,6 +586,9 @@ def demo_command(
             print_json(result.to_dict())
         elif not quiet:
             terminal.print_demo(Console(), result)
+
+
+cli_coverage.register(app)
 
 
 def read_options(given: list[str]) -> dict[str, str]:
