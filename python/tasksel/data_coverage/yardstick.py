@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["MIN_REAL_ROWS", "REMOVED", "Equivalent", "measure_equivalent"]
 
 REMOVED: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""Shares of the mass that are removed; at 1 nothing is left and the statistic is 1."""
+"""Shares of the mass that are removed; with all of it gone the statistic is 1."""
 N_SPLITS: Final = 4
 """Ways to halve the real rows; the second of each pair is the first with the halves exchanged."""
 N_DRAWS: Final = 20
@@ -53,7 +53,7 @@ class Equivalent(NamedTuple):
     shortfall : float
         The statistic itself: mean over the splits.
     curve : ndarray of float64, shape (len(REMOVED), 3)
-        Removed mass, mean and standard deviation of the statistic.
+        Missing mass, mean and standard deviation of the statistic.
     n_compared : int
         Rows of each set that was compared.
     """
@@ -98,43 +98,45 @@ def measure_equivalent(
     """
     rng = np.random.default_rng(seed)
     n_compared = max(1, min(len(synthetic), len(real) // 4))
-    tables, found, raw = [], [], []
+    tables, found, raw, masses = [], [], [], []
     for first, second in _halves(len(real), rng):
         split = _fit(real, first, second, real_tasks, n_compared, rng)
-        table = _calibrate(split, n_compared, rng)
-        curve = _Curve(table)
+        table, missing = _calibrate(split, n_compared, rng)
+        curve = _Curve(table, missing)
         statistic = _statistic(split, synthetic, n_compared, rng)
         tables.append(curve.invert(table))
         found.append(curve.invert(statistic))
         raw.append((table, statistic))
+        masses.append(missing)
     removed = float(np.clip(np.mean(found), 0.0, 1.0))
     seen = np.stack(tables)
     every = np.concatenate([table for table, _ in raw], axis=1)
+    missing = np.mean(masses, axis=0)
     return Equivalent(
         coverage=1.0 - removed,
-        interval=_interval(seen, removed, level),
+        interval=_interval(seen, missing, removed, level),
         null=_null(seen, level),
         shortfall=float(np.mean([statistic for _, statistic in raw])),
-        curve=np.column_stack([REMOVED, every.mean(axis=1), every.std(axis=1)]),
+        curve=np.column_stack([missing, every.mean(axis=1), every.std(axis=1)]),
         n_compared=n_compared,
     )
 
 
 class _Curve:
-    """The mean statistic over the removed mass, made to rise, and its inverse."""
+    """The mean statistic over the missing mass, made to rise, and its inverse."""
 
-    def __init__(self, table: npt.NDArray[np.float64]) -> None:
+    def __init__(self, table: npt.NDArray[np.float64], missing: npt.NDArray[np.float64]) -> None:
         means = np.append(np.minimum(table.mean(axis=1), 1.0), 1.0)
         # Strictly, so that the inverse is a function where noise makes the curve flat.
         self.means = np.maximum.accumulate(means) + np.arange(len(means)) * 1e-9
-        self.removed = np.append(REMOVED, 1.0)
+        self.missing = np.append(missing, 1.0)
         rise = self.means[2] - self.means[0]
-        self.slope = self.removed[2] / max(rise, 1e-3)
+        self.slope = self.missing[2] / max(rise, 1e-3)
 
     def invert(self, statistic: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return removed masses; below the curve they go on in its first direction: means stay fair."""
         values = np.asarray(statistic, dtype=np.float64)
-        inside = np.interp(values, self.means, self.removed)
+        inside = np.interp(values, self.means, self.missing)
         below = (values - self.means[0]) * self.slope
         removed: npt.NDArray[np.float64] = np.where(values < self.means[0], np.maximum(below, -1.0), inside)
         return removed
@@ -186,15 +188,32 @@ def _removal_regions(mapped: npt.NDArray[np.float32], seed: int) -> tuple[npt.ND
     )
 
 
-def _calibrate(split: _Split, n_compared: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Return the statistic for each removed share and draw."""
+def _calibrate(
+    split: _Split, n_compared: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the statistic for each removed share and draw, and the mass that is missing at each share.
+
+    A region that goes in part is not missing in that part: what is left of it may be all that a set of the
+    other regions' size needs. So the missing mass is that by which the shares of the regions fall short, which
+    is what is removed where whole regions go.
+    """
     table = np.empty((len(REMOVED), N_DRAWS))
+    missing = np.empty((len(REMOVED), N_DRAWS))
     for level, removed in enumerate(REMOVED):
         for draw in range(N_DRAWS):
-            kept = _remove(split.removable[draw % len(split.removable)], removed, rng)
+            regions = split.removable[draw % len(split.removable)]
+            kept = _remove(regions, removed, rng)
+            missing[level, draw] = _missing(regions, kept)
             rows = rng.choice(kept, n_compared, replace=len(kept) < n_compared)
             table[level, draw] = split.regions.shortfall(split.held_out_codes[:, rows])
-    return table
+    return table, np.maximum.accumulate(missing.mean(axis=1))
+
+
+def _missing(regions: npt.NDArray[np.int64], kept: npt.NDArray[np.int64]) -> float:
+    """Return the total variation of the shares of regions before and after a removal."""
+    before = np.bincount(regions) / len(regions)
+    after = np.bincount(regions[kept], minlength=len(before)) / len(kept)
+    return float(np.maximum(before - after, 0.0).sum())
 
 
 def _remove(
@@ -227,14 +246,16 @@ def _spread(seen: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt
     return seen.mean(axis=(0, 2)), seen.std(axis=2, ddof=1).mean(axis=0)
 
 
-def _interval(seen: npt.NDArray[np.float64], removed: float, level: float) -> Interval:
-    """Collect the removed shares under which the one seen is no surprise (inversion of a test)."""
+def _interval(
+    seen: npt.NDArray[np.float64], missing: npt.NDArray[np.float64], removed: float, level: float
+) -> Interval:
+    """Collect the missing masses under which the one seen is no surprise (inversion of a test)."""
     from statistics import NormalDist
 
     z = NormalDist().inv_cdf(0.5 + level / 2)
     means, deviations = _spread(seen)
     grid = np.linspace(0.0, 1.0, 1001)
-    shares = np.append(REMOVED, 1.0)
+    shares = np.append(missing, 1.0)
     center = np.interp(grid, shares, np.append(means, 1.0))
     half = z * np.interp(grid, shares, np.append(deviations, 0.0))
     fits = grid[np.abs(removed - center) <= half]
