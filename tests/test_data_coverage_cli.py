@@ -103,7 +103,10 @@ def test_without_vectors_prompts_are_embedded(pools, monkeypatch):
     [
         (["--embeddings-real", "real.npy"], "belong together"),
         (["--embeddings-real", "real.npy", "--embeddings-synth", "nowhere.npy"], "no embeddings file"),
-        (["--embeddings-real", "synth.npy", "--embeddings-synth", "synth.npy"], "500 rows, the pool has 2,000"),
+        (
+            ["--embeddings-real", "synth.npy", "--embeddings-synth", "synth.npy"],
+            "500 rows, the pool has 2,000",
+        ),
         ([*vectors("npy"), "--by", "topic"], "no column 'topic' in the real pool"),
         ([*vectors("npy"), "--dimension", "mood"], "no column 'mood' in the real pool"),
         ([*vectors("npy"), "--exclude", "nowhere.txt"], "no file nowhere.txt"),

@@ -194,7 +194,7 @@ def _calibrate(
     """Return the statistic for each removed share and draw, and the mass that is missing at each share.
 
     A region that goes in part is not missing in that part: what is left of it may be all that a set of the
-    other regions' size needs. So the missing mass is that by which the shares of the regions fall short, which
+    other regions' size needs. So the missing mass is what the shares of the regions fall short by, which
     is what is removed where whole regions go.
     """
     table = np.empty((len(REMOVED), N_DRAWS))
