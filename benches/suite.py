@@ -29,7 +29,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import bench_coverage
 import bench_facility_location
 import bench_generation
 import bench_k_center
@@ -73,7 +72,6 @@ def entries() -> list[Entry]:
         bench_facility_location,
         bench_kernels,
         bench_generation,
-        bench_coverage,
     ):
         script = Path(module.__file__ or "")
         found += [(case, script) for case in (*module.CASES, *getattr(module, "GROWTHS", ()))]

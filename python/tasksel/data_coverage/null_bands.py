@@ -108,5 +108,5 @@ def _table(ours: pl.DataFrame, theirs: pl.DataFrame, n_compared: int) -> pl.Data
         # Rates of nothing at all have no deviation; one row more is no finding.
         half = DEVIATIONS * max(float(theirs[name].to_numpy().std(ddof=1)), 0.5 / n_compared)
         is_out = value < center - half if name in BAD_IF_LOW else value > center + half
-        rows.append((name, value, center, center - half, center + half, is_out))
+        rows.append((name, value, center, max(0.0, center - half), center + half, is_out))
     return pl.DataFrame(rows, schema=["figure", "synthetic", "real", "low", "high", "is_out"], orient="row")
