@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tasksel import cli_coverage, terminal
+from tasksel import cli_coverage, cli_report, terminal
 from tasksel.cli_errors import reported_errors
 from tasksel.cli_options import (
     DebugOption,
@@ -589,6 +589,7 @@ def demo_command(
 
 
 cli_coverage.register(app)
+cli_report.register(app)
 
 
 def read_options(given: list[str]) -> dict[str, str]:
