@@ -15,7 +15,7 @@ from rich.console import Console
 
 from tasksel.intervals import Interval
 from tasksel.run_folder import write_json
-from tasksel.synthesis import text_measures, validation_inputs
+from tasksel.synthesis import validation_inputs
 from tasksel.synthesis.config_file import config_content, parse_config
 from tasksel.synthesis.gates import GATES, Gate, figure_gate, rate_gate, read_rules, unmeasured_gate
 from tasksel.synthesis.power import (
@@ -91,11 +91,16 @@ def planned_examples():
     return pl.DataFrame(rows, schema=schema)
 
 
+EDGE_TEXTS = {"very-short": "It is bad.", "unicode": "The oil runs out \u202ebackwards\u202c"}
+
+
 def good_records(planned, seed=0):
     rng = random.Random(seed)
     rows = []
     for each in planned.iter_rows(named=True):
-        text = {"very-short": "It is bad.", "unicode": "Das Öl läuft: ☃ " + "é" * 9}.get(each["edge"] or "")
+        text = {"very-short": "It is bad.", "unicode": "The oil runs out \u202ebackwards\u202c"}.get(
+            each["edge"] or ""
+        )
         text = text or review(rng, each["product"])
         item = {"text": text, "rating": int(each["rating"]), "tone": each["tone"]}
         rows.append(
@@ -258,11 +263,7 @@ def test_repeats_and_copies_of_real_rows(tmp_path):
     assert gate_of(found, "length").outcome in ("passed", "failed")
 
 
-def test_edge_cases_are_judged_apart(tmp_path, monkeypatch):
-    def holds(category, item, schema, *, config=None, prompt=None):
-        return None if category == "unicode" else len(item["text"]) < 12
-
-    monkeypatch.setattr(text_measures, "_find_predicate", lambda: holds)
+def test_edge_cases_are_judged_apart(tmp_path):
     planned = planned_examples()
     records = good_records(planned)
     short = [row for row, edge in enumerate(records["edge"]) if edge == "very-short"]
@@ -270,7 +271,7 @@ def test_edge_cases_are_judged_apart(tmp_path, monkeypatch):
     found = validate(save_run(tmp_path / "run", records))
     gate = gate_of(found, "edge:very-short")
     assert (gate.outcome, gate.value, gate.n_rows) == ("failed", 0.5, 10)
-    assert gate_of(found, "edge:unicode").outcome == "not measured"
+    assert gate_of(found, "edge:unicode").value == 1.0
     assert gate_of(found, "edge_share").outcome == "passed"
     # Repeated short texts are edge cases and no duplicates.
     assert gate_of(found, "near_duplicates").value == 0.0
@@ -397,7 +398,7 @@ def test_runs_without_plan_or_records_are_refused(tmp_path):
     with pytest.raises(ResumeError, match="holds no records"):
         validate(run)
     (run / "generation" / "records.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(SchemaError, match="cannot be read"):
+    with pytest.raises(ResumeError, match="cannot be read"):
         validate(run)
 
 

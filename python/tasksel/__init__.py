@@ -1,12 +1,14 @@
 """Label-efficient data selection for supervised finetuning of LLMs: decide which prompts to pay for.
 
 `select` chooses the prompts, `score` asks a model for its confidence, `train` finetunes it on the labelled
-selection, `evaluate` says what that bought, `read_pool` reads prompts in any of the usual shapes, `export`
+selection, `evaluate` says what that bought, `coverage` how well
+synthetic prompts cover real ones, `read_pool` reads prompts in any of the usual shapes, `export`
 writes a labelled selection for other trainers. Importing this module registers the ``.tasksel`` namespace
 of Polars and imports no model library.
 """
 
 from tasksel import polars_namespace as _polars_namespace  # noqa: F401 -- registers .tasksel on Polars objects
+from tasksel.data_coverage import Coverage, coverage
 from tasksel.evaluation import Evaluation, EvaluationSettings, evaluate
 from tasksel.pool import Pool, load_pool, read_pool, scan_pool
 from tasksel.scoring import ScoreSummary, score
@@ -17,6 +19,7 @@ from tasksel.training import TrainingSummary, train
 from tasksel_core import __version__, errors
 
 __all__ = [
+    "Coverage",
     "Evaluation",
     "EvaluationSettings",
     "ExportSummary",
@@ -25,6 +28,7 @@ __all__ = [
     "Selection",
     "TrainingSummary",
     "__version__",
+    "coverage",
     "errors",
     "evaluate",
     "export",
