@@ -18,11 +18,11 @@ peft = pytest.importorskip("peft", reason="the extra hf is not installed")
 INPUT_IDS = torch.tensor([[1, 5, 9, 40, 77]])
 
 
-def save_adapter(model_folder, folder, *, seed=0, rank=4):
+def save_adapter(model_folder, folder, *, seed=0, rank=4, target_modules="all-linear"):
     """Save a LoRA adapter with random weights, and give the model that it belongs to."""
     network = load_model(str(model_folder), device="cpu").model
     with quiet_peft():
-        config = peft.LoraConfig(r=rank, target_modules="all-linear", task_type="CAUSAL_LM")
+        config = peft.LoraConfig(r=rank, target_modules=target_modules, task_type="CAUSAL_LM")
         adapted = peft.get_peft_model(network, config)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
@@ -49,6 +49,22 @@ def test_a_model_with_an_adapter_answers_as_the_two_together(tiny_model_folder, 
     assert (found - base).abs().max() > 0.1
     assert type(loaded.model).__name__ == "LlamaForCausalLM"
     assert loaded.eos_ids == load_model(str(tiny_model_folder)).eos_ids
+
+
+@pytest.mark.parametrize("targets", [["lm_head"], ["lm_head", "q_proj"], ["q_proj"]])
+def test_an_adapter_of_the_output_layer_leaves_tied_embeddings_as_they_are(targets, tmp_path):
+    expected_model = save_adapter("demo", tmp_path, target_modules=targets)
+    loaded = load_model("demo", adapter=str(tmp_path), device="cpu").model
+    with torch.inference_mode():
+        expected, found = expected_model(INPUT_IDS).logits, loaded(INPUT_IDS).logits
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    base = load_model("demo", device="cpu").model
+    assert torch.equal(loaded.get_input_embeddings().weight, base.get_input_embeddings().weight)
+    assert loaded.config.tie_word_embeddings == ("lm_head" not in targets)
+    loaded.save_pretrained(tmp_path / "merged")
+    again = type(loaded).from_pretrained(tmp_path / "merged").eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(again(INPUT_IDS).logits, found, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("inside", ["", "adapter", "training/adapter"])
