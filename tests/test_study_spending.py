@@ -18,7 +18,7 @@ N_TASKS = 6
 def draw(tmp_path_factory):
     world = open_world(WorldConfig("toy", report=(0,), n_tasks=N_TASKS, largest=40), Path())
     drawn = Draw(world, 0, tmp_path_factory.mktemp("draw"))
-    drawn.prepare(frozenset({"scores", "embeddings", "losses"}))
+    drawn.prepare(frozenset({"scores", "embeddings", "losses", "ambiguity"}))
     return drawn
 
 
@@ -118,6 +118,36 @@ def test_the_other_half_tells_what_is_left_wrong(draw):
     assert sorted([*first, *second]) == sorted([*asked_first, *asked_second])
     assert not set(first) & set(asked_first)
     assert not set(second) & set(asked_second)
+
+
+def test_the_task_whose_drawn_answers_differ_most_gets_most(draw):
+    ambiguous = one(strategy="weighted-task-diversity", base=0, signal="ambiguity", alpha=60.0)
+    counts = picked(draw, spend(draw, ambiguous, 5, untrained))
+    asked = draw.pool.with_columns(ambiguity=pl.Series(draw.ambiguity)).filter(
+        pl.col("ambiguity").is_not_nan()
+    )
+    assert asked["ambiguity"].is_between(0, 1).all()
+    means = asked.group_by("task").agg(pl.mean("ambiguity")).sort("ambiguity")
+    assert max(counts, key=counts.get) == means["task"][-1]
+    assert find_needs(ambiguous) >= {"ambiguity"}
+    # Nothing was labelled before, so that it may also be the first round.
+    assert len(spend(draw, ambiguous, 0, untrained)) == 0
+
+
+def test_a_task_of_prompts_that_resemble_each_other_gets_least(draw):
+    spread = one(strategy="weighted-task-diversity", base=0, alpha=0.0, spread_power=60.0)
+    counts = picked(draw, spend(draw, spread, 6, untrained))
+    vectors = draw.embeddings.astype(np.float64)
+    vectors -= vectors.mean(axis=0)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    tasks = draw.pool["task"].to_numpy()
+    means = {}
+    for name in set(tasks):
+        own = vectors[tasks == name]
+        cosines = own @ own.T
+        means[name] = cosines[~np.eye(len(own), dtype=bool)].mean()
+    assert max(counts, key=counts.get) == min(means, key=means.get)
+    assert find_needs(spread) >= {"embeddings"}
 
 
 def test_no_task_gets_more_than_its_share_allows(draw):

@@ -45,8 +45,10 @@ CONTROL_ARMS: Final = ("random", "size-proportional", "task-diversity")
 """Run in every study, whatever its file says: a result without them cannot be read."""
 TASK_CUTS: Final = ("true", "merged", "split", "clusters")
 ROUND_SCORES: Final = ("base", "trained")
-SIGNALS: Final = ("confidence", "loss", "error", "remaining-error", "churn")
-"""What weights are made from; all but confidence need labels of earlier rounds."""
+SIGNALS: Final = ("confidence", "ambiguity", "loss", "error", "remaining-error", "churn")
+"""What weights are made from."""
+LABEL_FREE_SIGNALS: Final = ("confidence", "ambiguity")
+"""Those that need no labels of earlier rounds."""
 PRIORS: Final = ("mean", "confidence")
 
 
@@ -143,8 +145,9 @@ class RoundConfig:
     scores : {"base", "trained"}
         Whose confidences and losses count: the base model's, or those of the model trained on the labels of
         the rounds before.
-    signal : {"confidence", "loss", "error", "remaining-error", "churn"}
+    signal : {"confidence", "ambiguity", "loss", "error", "remaining-error", "churn"}
         What the weights of ``weighted-task-diversity`` are made from: the paper's inverse confidence; the
+        share of pairs of answers that differ where the base model draws several to a prompt; the
         mean loss, or the share of wrong answers, on the labels of the rounds before; error before and after
         those labels were learned; or the share of the task's prompts that the model answers differently
         after learning them, which needs no further label.
@@ -156,6 +159,9 @@ class RoundConfig:
         What `shrinkage` draws towards: the mean over the labels, or for errors one minus the confidence.
     size_power : float
         Weights are multiplied by the task's pool size to this power.
+    spread_power : float
+        Weights are multiplied by the spread of the task's prompts to this power, one minus the mean cosine
+        of two of them: a task of near-duplicates is worth fewer labels.
     max_share_ratio : float, optional
         No task is given more than so many times the mean share.
     order : {"", "inverted", "shuffled"}
@@ -179,6 +185,7 @@ class RoundConfig:
     shrinkage: float = 0.0
     prior: str = "mean"
     size_power: float = 0.0
+    spread_power: float = 0.0
     max_share_ratio: float | None = None
     order: str = ""
 
@@ -198,7 +205,7 @@ class RoundConfig:
             raise ConfigError(f"share is {self.share!r}; a number above 0 and below 1 is wanted.")
         if self.has_own_weights and self.strategy != "weighted-task-diversity":
             raise ConfigError(
-                f"signal, size_power, max_share_ratio and order change the weights of "
+                f"signal, size_power, spread_power, max_share_ratio and order change the weights of "
                 f"weighted-task-diversity; the strategy is {self.strategy}."
             )
 
@@ -211,6 +218,7 @@ class RoundConfig:
         return (
             self.signal != "confidence"
             or self.size_power != 0.0
+            or self.spread_power != 0.0
             or self.max_share_ratio is not None
             or bool(self.order)
         )
@@ -266,7 +274,7 @@ class ArmConfig:
         if math.fsum(each.share or 0 for each in self.rounds) >= 1:
             raise ConfigError(f"Arm {self.name!r}: the shares of its rounds leave nothing for the last.")
         first = self.rounds[0]
-        if first.scores == "trained" or first.signal != "confidence":
+        if first.scores == "trained" or first.signal not in LABEL_FREE_SIGNALS:
             raise ConfigError(
                 f"Arm {self.name!r}: the first round has no labels yet; scores = 'trained' and signals made "
                 "from labels are for later rounds."

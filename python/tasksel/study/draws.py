@@ -13,6 +13,7 @@ import polars as pl
 
 import tasksel_core
 from tasksel.allocation import number_tasks
+from tasksel.answer_sampling import disagreement, sample_answers
 from tasksel.causal_model import load_model, suitable_threads
 from tasksel.embedding import read_embeddings
 from tasksel.evaluation_exact import read_answers
@@ -36,14 +37,18 @@ if TYPE_CHECKING:
     from tasksel.scores import Scores
     from tasksel.study.worlds import World
 
-__all__ = ["SHARED_WORK", "Draw"]
+__all__ = ["SHARED_WORK", "Draw", "sample_rows"]
 
-SHARED_WORK: Final = ("scores", "embeddings", "losses")
+SHARED_WORK: Final = ("scores", "embeddings", "losses", "ambiguity")
 """What a draw can be asked to prepare."""
 
 POOL_NAME: Final = "pool.parquet"
 HOLDOUT_NAME: Final = "holdout.parquet"
 COSTS_NAME: Final = "cpu_s.json"
+_AMBIGUITY_PROMPTS: Final = 32
+"""Prompts of a task that the base model answers several times."""
+_AMBIGUITY_SAMPLES: Final = 4
+"""Answers to each: six pairs each; with 32 prompts the standard error of a task is at most .09."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Draw:
         Of pool, holdout, selections and trainings.
     folder : Path
         Where its files are: ``pool.parquet``, ``holdout.parquet``, ``base/scores``, ``embeddings.npy``,
-        ``losses.npy``.
+        ``losses.npy``, ``ambiguity.npy``.
     per_task : int, optional
         Draw a pool in which all tasks are that large, for measuring gains.
     """
@@ -119,7 +124,12 @@ class Draw:
                     f"{path} is not what world {self.world.name!r} draws with seed {self.seed} now; "
                     "choose another output folder, or delete it to begin anew."
                 )
-        makers = {"scores": self._score, "embeddings": self._embed, "losses": self._measure_losses}
+        makers = {
+            "scores": self._score,
+            "embeddings": self._embed,
+            "losses": self._measure_losses,
+            "ambiguity": self._measure_ambiguity,
+        }
         for name in SHARED_WORK:
             if name in needed:
                 with self.counted(name):
@@ -166,6 +176,12 @@ class Draw:
         losses: NDArray[np.float64] = np.load(self.folder / "losses.npy")
         return losses
 
+    @cached_property
+    def ambiguity(self) -> NDArray[np.float64]:
+        """Share of pairs of drawn answers that differ, shape (n_rows,); NaN where the model was not asked."""
+        ambiguity: NDArray[np.float64] = np.load(self.folder / "ambiguity.npy")
+        return ambiguity
+
     def _draw_pool(self) -> pl.DataFrame:
         if self.per_task is not None:
             return self.world.make_dose_pool(self.seed, self.per_task)
@@ -199,6 +215,34 @@ class Draw:
             return
         examples = measure_losses(load_model(self.world.model), load_pool(self.pool))
         write_array(path, examples["loss"].to_numpy())
+
+    def _measure_ambiguity(self) -> None:
+        path = self.folder / "ambiguity.npy"
+        if path.exists():
+            return
+        names, task = number_tasks(self.pool, "task", required=True, strategy="a study")
+        rows = sample_rows(task, len(names), _AMBIGUITY_PROMPTS, np.random.default_rng([self.seed, 23]))
+        answers = sample_answers(
+            load_model(self.world.model),
+            self.pool["prompt"].gather(rows).to_list(),
+            n_samples=_AMBIGUITY_SAMPLES,
+            max_new_tokens=self.world.config.max_new_tokens,
+            seed=self.seed,
+        )
+        ambiguity = np.full(self.pool.height, np.nan)
+        ambiguity[rows] = [disagreement(each) for each in answers]
+        write_array(path, ambiguity)
+
+
+def sample_rows(
+    task: NDArray[np.int64], n_tasks: int, per_task: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return up to `per_task` rows of each task at random, rising."""
+    order = rng.permutation(len(task))
+    by_task = order[np.argsort(task[order], kind="stable")]
+    sizes = np.bincount(task, minlength=n_tasks)
+    place = np.arange(len(by_task)) - (np.cumsum(sizes) - sizes)[task[by_task]]
+    return np.sort(by_task[place < per_task])
 
 
 def read_generations(run: Path, pool: pl.DataFrame) -> pl.Series:

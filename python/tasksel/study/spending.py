@@ -19,6 +19,7 @@ from tasksel.strategies import (
     find_strategy,
     order_within_tasks,
 )
+from tasksel.study.draws import sample_rows
 from tasksel.study.oracle import best_quotas
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class AskTrained(Protocol):
 
 
 def find_needs(arm: ArmConfig) -> frozenset[str]:
-    """Return what a draw must prepare for an arm: ``scores``, ``embeddings``, ``losses``."""
+    """Return what a draw must prepare for an arm: some of `tasksel.study.draws.SHARED_WORK`."""
     needs: set[str] = set()
     for each in arm.rounds:
         for taker in (find_strategy(each.strategy), find_picker(each.within)):
@@ -57,6 +58,10 @@ def find_needs(arm: ArmConfig) -> frozenset[str]:
             needs |= {"embeddings"} if "embeddings" in taker.needs else set()
         if each.signal == "loss":
             needs.add("losses")
+        if each.signal == "ambiguity":
+            needs.add("ambiguity")
+        if each.spread_power:
+            needs.add("embeddings")
     if arm.tasks in ("split", "clusters"):
         needs.add("embeddings")
     return frozenset(needs)
@@ -213,6 +218,8 @@ class _Spending:
             self._confidence_weights(each) if each.signal == "confidence" else self._signal_weights(each)
         )
         log_weights = log_weights + each.size_power * log_sizes
+        if each.spread_power:
+            log_weights = log_weights + each.spread_power * np.log(self._spread())
         if each.order == "inverted":
             return -log_weights
         if each.order == "shuffled":
@@ -230,7 +237,8 @@ class _Spending:
 
     def _signal_weights(self, each: RoundConfig) -> NDArray[np.float64]:
         """Weigh each task by what its labels so far say is left to learn, or what they set in motion."""
-        values = self._churn() if each.signal == "churn" else self._shrunk_signal(each)
+        without_labels = {"churn": self._churn, "ambiguity": self._ambiguity}
+        values = without_labels[each.signal]() if each.signal in without_labels else self._shrunk_signal(each)
         signal: NDArray[np.float64] = np.maximum(values + each.offset, _SMALLEST_SIGNAL)
         log_weights = each.alpha * np.log(signal)
         if each.max_weight_ratio is not None:
@@ -254,11 +262,8 @@ class _Spending:
 
         Of every task a random sample is asked, so that it costs a large pool no second scoring.
         """
-        order = np.random.default_rng([self.draw.seed, 19]).permutation(len(self.task))
-        by_task = order[np.argsort(self.task[order], kind="stable")]
-        first_of_task = np.cumsum(self.available) - self.available
-        place = np.arange(len(by_task)) - first_of_task[self.task[by_task]]
-        asked = np.sort(by_task[place < _CHURN_PROMPTS])
+        rng = np.random.default_rng([self.draw.seed, 19])
+        asked = sample_rows(self.task, self.n_tasks, _CHURN_PROMPTS, rng)
         probe = self.ask_trained(self.labelled, asked, self.arm.label_noise)
         changed = (probe.read_generations(self.draw) != self.draw.generations.gather(asked)).to_numpy()
         counts = np.bincount(self.task[asked], minlength=self.n_tasks)
@@ -266,6 +271,34 @@ class _Spending:
             np.bincount(self.task[asked], weights=changed, minlength=self.n_tasks) / counts
         )
         return churn
+
+    def _ambiguity(self) -> NDArray[np.float64]:
+        """Return how often two answers that the base model draws to one prompt of a task differ."""
+        ambiguity = self.draw.ambiguity
+        asked = np.flatnonzero(~np.isnan(ambiguity))
+        counts = np.bincount(self.task[asked], minlength=self.n_tasks)
+        sums = np.bincount(self.task[asked], weights=ambiguity[asked], minlength=self.n_tasks)
+        means: NDArray[np.float64] = sums / np.maximum(counts, 1)
+        return np.where(counts == 0, ambiguity[asked].mean(), means)
+
+    def _spread(self) -> NDArray[np.float64]:
+        """Return one minus the mean cosine of two different prompts of each task.
+
+        Hidden states share a large common part, which is taken out first.
+        """
+        vectors = self.draw.embeddings.astype(np.float64)
+        vectors -= vectors.mean(axis=0)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _SMALLEST_SIGNAL)
+        sums = np.zeros((self.n_tasks, vectors.shape[1]))
+        np.add.at(sums, self.task, vectors)
+        n = self.available
+        pairs = np.maximum(n * (n - 1), 1)
+        cosines = ((sums**2).sum(axis=1) - n) / pairs
+        known = n > 1
+        spread: NDArray[np.float64] = np.where(
+            known, 1 - cosines, 1 - cosines[known].mean() if known.any() else 1
+        )
+        return np.maximum(spread, _SMALLEST_SIGNAL)
 
     def _label_signal(self, each: RoundConfig) -> NDArray[np.float64]:
         """Return the signal of each labelled row, in the order of `labelled`."""
