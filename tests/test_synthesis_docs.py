@@ -46,11 +46,12 @@ def test_the_page_runs_from_plan_to_report(tmp_path):
         done = run_command(command.removesuffix("|| true").split()[1:], tmp_path)
         assert done.returncode in ((0, GATE_FAILED) if may_fail else (0,)), f"{command}\n{done.stderr}"
         assert "Traceback" not in done.stderr
-    planned = pl.read_parquet(tmp_path / "reviews" / "plan" / "examples.parquet").filter(pl.col("tier") <= 100)
+    planned = pl.read_parquet(tmp_path / "reviews" / "plan" / "examples.parquet")
+    planned = planned.filter(pl.col("tier") <= 100)
     pool = tasksel.read_pool(tmp_path / "reviews.parquet")
     assert pool.height == planned.height == 100
     assert pool["plan_id"].sort().to_list() == planned["plan_id"].sort().to_list()
-    assert pool.filter(pl.col("edge").is_not_null())["origin"].unique().sort().to_list() == ["mutation", "synthetic"]
+    assert set(pool.filter(pl.col("edge").is_not_null())["origin"]) == {"mutation", "synthetic"}
     for item in pool.filter(pl.col("edge").is_null())["item"]:
         assert 1 <= json.loads(item)["rating"] <= 5
     selection = tasksel.select(tmp_path / "reviews.parquet", budget=25, strategy="task-diversity")
