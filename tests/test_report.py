@@ -210,3 +210,31 @@ def test_the_principal_plane_is_that_of_the_covariance(shape):
     expected = np.zeros(2)
     expected[: min(2, len(singular))] = singular[:2]
     np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("has_gap", [False, True])
+def test_coverage_has_a_headline_a_map_and_the_gaps(run, tmp_path, has_gap):
+    pytest.importorskip("vl_convert", reason="the extra plots is not installed")
+    write_records(run, ["fine"])
+    rng = np.random.default_rng(0)
+    centers = np.repeat(np.eye(4, 8), 15, axis=0) * 20
+    real = (centers + rng.normal(size=(60, 8))).astype(np.float32)
+    kept = centers[rng.permutation(30 if has_gap else 60)]
+    kept = np.concatenate([kept, kept])[:40]
+    synthetic = (kept + rng.normal(size=(40, 8))).astype(np.float32)
+    np.save(tmp_path / "real.npy", real)
+    np.save(tmp_path / "synthetic.npy", synthetic)
+    pool = pl.DataFrame({"prompt": [f"<b>prompt {row // 15}</b>" for row in range(60)]})
+    path = write_report(
+        run,
+        real=pool,
+        real_embeddings=str(tmp_path / "real.npy"),
+        synthetic_embeddings=str(tmp_path / "synthetic.npy"),
+    )
+    tags = read_tags(path.read_text(encoding="utf-8"))
+    text = "".join(tags.text)
+    assert "Coverage-equivalent" in text
+    assert "svg" in tags.seen
+    assert "b" not in tags.seen
+    assert not {"script", "image", "use", "foreignobject"} & set(tags.seen)
+    assert ("<b>prompt 3</b>" in text or "<b>prompt 2</b>" in text) == has_gap

@@ -126,7 +126,7 @@ def _gap_table(found: Coverage, pool: pl.DataFrame) -> str:
         Column("p_adjusted", "p, adjusted", "{:.2g}".format, is_number=True),
         Column("nearest", "A real prompt of it"),
     ]
-    caption = f"{found.gaps.height:,} gaps, the largest first."
+    caption = f"{found.gaps.height:,} gap{'s' * (found.gaps.height != 1)}, the largest first."
     return table(rows, columns, caption=caption, max_chars=_EXEMPLAR_CHARS)
 
 
