@@ -180,7 +180,7 @@ def test_a_damaged_file_is_named(run):
 
 
 def test_half_of_what_coverage_needs_is_refused(run):
-    with pytest.raises(ConfigError, match="synthetic_embeddings is missing"):
+    with pytest.raises(ConfigError, match="not given: synthetic_embeddings"):
         write_report(run, real=pl.DataFrame({"prompt": ["a"]}), real_embeddings="vectors.npy")
 
 

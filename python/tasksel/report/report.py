@@ -65,7 +65,7 @@ def write_report(
     given = {"real": real, "real_embeddings": real_embeddings, "synthetic_embeddings": synthetic_embeddings}
     missing = [name for name, value in given.items() if value is None]
     if 0 < len(missing) < len(given):
-        raise ConfigError(f"Coverage wants {', '.join(given)}; {', '.join(missing)} is missing.")
+        raise ConfigError(f"Coverage wants {', '.join(given)}; not given: {', '.join(missing)}.")
     files = read_synthesis_files(run)
     blocks: list[str] = []
     if real is not None and real_embeddings is not None and synthetic_embeddings is not None:
