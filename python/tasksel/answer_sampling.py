@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tasksel.causal_model import suitable_threads
-from tasksel.prompt_encoding import PromptEncoder
+from tasksel.prompt_encoding import PromptEncoder, pad_left
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from tasksel.causal_model import CausalModel
@@ -115,11 +114,7 @@ def _draw(
     import torch
     from transformers import GenerationConfig
 
-    shape = (len(batch), max(map(len, batch)))
-    input_ids = np.full(shape, causal_model.pad_id, dtype=np.int64)
-    mask = np.zeros(shape, dtype=np.int64)
-    for row, ids in enumerate(batch):
-        input_ids[row, shape[1] - len(ids) :], mask[row, shape[1] - len(ids) :] = ids, 1
+    input_ids, mask = pad_left(batch, causal_model.pad_id)
     config = GenerationConfig(
         do_sample=True,
         temperature=temperature,
@@ -137,6 +132,8 @@ def _draw(
             generation_config=config,
         )
     texts: list[str] = causal_model.tokenizer.batch_decode(
-        sequences[:, shape[1] :].cpu().tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        sequences[:, input_ids.shape[1] :].cpu().tolist(),
+        skip_special_tokens=True,
+        clean_up_tokenization_spaces=False,
     )
     return [text.strip() for text in texts]

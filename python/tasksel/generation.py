@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tasksel.causal_model import CausalModel, load_model
+from tasksel.prompt_encoding import pad_left
 from tasksel_core.errors import ConfigError, TaskselError
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def generate(
     import torch
     from transformers import GenerationConfig, LogitsProcessorList
 
-    input_ids, attention_mask = _pad_left(prompt_token_ids, causal_model.pad_id)
+    input_ids, attention_mask = pad_left(prompt_token_ids, causal_model.pad_id)
     recorder = TokenRecorder()
     config = GenerationConfig(
         do_sample=False,
@@ -248,18 +249,6 @@ class BatchGenerator:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         return None
-
-
-def _pad_left(
-    prompt_token_ids: Sequence[npt.NDArray[np.int32]], pad_id: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    width = max(len(ids) for ids in prompt_token_ids)
-    input_ids = np.full((len(prompt_token_ids), width), pad_id, dtype=np.int64)
-    attention_mask = np.zeros_like(input_ids)
-    for row, ids in enumerate(prompt_token_ids):
-        input_ids[row, width - len(ids) :] = ids
-        attention_mask[row, width - len(ids) :] = 1
-    return input_ids, attention_mask
 
 
 def _cut_generations(

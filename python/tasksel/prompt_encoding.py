@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tasksel.causal_model import CausalModel
 
-__all__ = ["EncodedPrompt", "PromptEncoder", "check_prompt_template", "cut_left"]
+__all__ = ["EncodedPrompt", "PromptEncoder", "check_prompt_template", "cut_left", "pad_left"]
 
 PLACEHOLDER = "{prompt}"
 _CHAT_DATE = "26 Jul 2024"
@@ -241,3 +241,28 @@ def _find_max_prompt_tokens(context_tokens: int | None, max_new_tokens: int) -> 
             f"prompt included; at most {context_tokens - 1} are allowed."
         )
     return context_tokens - max_new_tokens
+
+
+def pad_left(
+    prompt_token_ids: Sequence[npt.NDArray[np.int32]], pad_id: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Put prompts into one array, padded on the left, where generation goes on at the right end.
+
+    Parameters
+    ----------
+    prompt_token_ids : sequence of ndarray of int32
+        One array a prompt, at least one.
+    pad_id : int
+        The padding token.
+
+    Returns
+    -------
+    input_ids, attention_mask : ndarray of int64, shape (n_prompts, longest)
+    """
+    width = max(len(ids) for ids in prompt_token_ids)
+    input_ids = np.full((len(prompt_token_ids), width), pad_id, dtype=np.int64)
+    attention_mask = np.zeros_like(input_ids)
+    for row, ids in enumerate(prompt_token_ids):
+        input_ids[row, width - len(ids) :] = ids
+        attention_mask[row, width - len(ids) :] = 1
+    return input_ids, attention_mask

@@ -10,7 +10,7 @@ import numpy as np
 
 from tasksel.causal_model import CausalModel, find_model_folder, load_model, model_sha256, suitable_threads
 from tasksel.endpoint import Reply
-from tasksel.prompt_encoding import PromptEncoder
+from tasksel.prompt_encoding import PromptEncoder, pad_left
 from tasksel.providers.constrained_decoding import Grammars, RowSampler, ScheduledSampler, bounded_schema
 from tasksel.providers.openai_chat import read_chat_completion
 from tasksel_core.errors import ConfigError
@@ -130,7 +130,7 @@ class LocalModelProvider:
         encoder = PromptEncoder(causal_model, prompt_template=None, max_new_tokens=max(limits))
         prompts = encoder.encode([_as_prompt(body["messages"]) for body in bodies])
         rows = [self._row(*each) for each in zip(bodies, seeds, limits, strict=True)]
-        input_ids, attention_mask = _pad_left([each.token_ids for each in prompts], causal_model.pad_id)
+        input_ids, attention_mask = pad_left([each.token_ids for each in prompts], causal_model.pad_id)
         config = GenerationConfig(
             do_sample=False,
             max_new_tokens=max(limits),
@@ -192,13 +192,3 @@ def _as_prompt(messages: Sequence[Mapping[str, str]]) -> str:
         opening = is_opening and message["role"] != "assistant"
         parts.append(message["content"] if opening else f"{message['role']}: {message['content']}")
     return "\n\n".join(parts) + "\n\n"
-
-
-def _pad_left(prompt_token_ids: Sequence[Any], pad_id: int) -> tuple[Any, Any]:
-    width = max(len(ids) for ids in prompt_token_ids)
-    input_ids = np.full((len(prompt_token_ids), width), pad_id, dtype=np.int64)
-    attention_mask = np.zeros_like(input_ids)
-    for row, ids in enumerate(prompt_token_ids):
-        input_ids[row, width - len(ids) :] = ids
-        attention_mask[row, width - len(ids) :] = 1
-    return input_ids, attention_mask
