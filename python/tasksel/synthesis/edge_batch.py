@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +16,7 @@ from tasksel.synthesis.edge_mutations import mutate
 from tasksel.synthesis.edge_places import ABSENT, find_places, main_text
 from tasksel.synthesis.edge_predicates import Proof, holds
 from tasksel.synthesis.edge_schema import check_schema, item_json
+from tasksel.synthesis.records import fill_template
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -234,29 +234,14 @@ def render_record(
         text = main_text(find_places(item, {}))
         return _storable(text.value if text is not None else ""), None
     fields = {**values, **(item if isinstance(item, dict) else {})}
-    response = None if record.response is None else _rendered(record.response, fields)
-    return _rendered(record.prompt, fields), response
+    response = None if record.response is None else _storable(fill_template(record.response, fields))
+    return _storable(fill_template(record.prompt, fields)), response
 
 
 def seeded(seed: int, *names: object) -> np.random.Generator:
     """Return the generator of one named thing, so that other things do not change what it draws."""
     digest = hashlib.sha256("\x00".join(map(str, names)).encode()).digest()
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "little")])
-
-
-def _rendered(template: str, fields: Mapping[str, Any]) -> str:
-    parts = []
-    for literal, name, _, _ in string.Formatter().parse(template):
-        value = None if name is None else fields.get(name)
-        shown = (
-            value
-            if isinstance(value, str)
-            else ""
-            if value is None
-            else json.dumps(value, ensure_ascii=False)
-        )
-        parts += [literal, shown]
-    return _storable("".join(parts))
 
 
 def _storable(text: str) -> str:
