@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
+    from scripted_provider import ScriptedProvider
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|user|>{{ message['content'] | trim }}</s>{% endfor %}"
@@ -123,3 +127,20 @@ def _train_tokenizer(*, adds_bos: bool):
         pad_token="<pad>",
         extra_special_tokens=["<|user|>"],
     )
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedProvider]:
+    """Serve a provider by script on the loopback, with its key set and short pauses."""
+    from scripted_provider import KEY, ScriptedProvider
+
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("tasksel.providers.asking._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("tasksel.request_pacing._FIRST_PAUSE_S", 0.01)
+    provider = ScriptedProvider()
+    thread = provider.serve()
+    yield provider
+    provider.shutdown()
+    thread.join()
+    provider.server_close()

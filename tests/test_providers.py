@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripted_provider import KEY, SCHEMA, ScriptedProvider, completion
+from scripted_provider import KEY, SCHEMA, completion
 from tasksel.endpoint import Endpoint, Reply
 from tasksel.providers import (
     AnthropicProvider,
@@ -32,20 +32,6 @@ from tasksel.spending_caps import SpendingCaps, Usage
 from tasksel_core.errors import ConfigError, ProviderError
 
 CHAT = ChatRequest((Message("system", "Be brief."), Message("user", "Hello")), 0.5, 0.9, 64)
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("tasksel.providers.asking._FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr("tasksel.request_pacing._FIRST_PAUSE_S", 0.01)
-    provider = ScriptedProvider()
-    thread = provider.serve()
-    yield provider
-    provider.shutdown()
-    thread.join()
-    provider.server_close()
 
 
 def make_asker(server, journal, *, caps=None, timeout_s=5.0, **pacing):

@@ -11,7 +11,7 @@ import time
 import polars as pl
 import pytest
 
-from scripted_provider import KEY, SCHEMA, ScriptedProvider, completion, good, make_config, write_plan
+from scripted_provider import KEY, SCHEMA, completion, good, make_config, write_plan
 from tasksel import load_pool
 from tasksel.request_pacing import PacingSettings
 from tasksel.run_folder import folder_lock
@@ -22,20 +22,6 @@ from tasksel.synthesis.records import export_records
 from tasksel_core.errors import ConfigError, ProviderError, ResumeError
 
 pytest.importorskip("jsonschema", reason="the extra synth is not installed")
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("tasksel.providers.asking._FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr("tasksel.request_pacing._FIRST_PAUSE_S", 0.01)
-    provider = ScriptedProvider()
-    thread = provider.serve()
-    yield provider
-    provider.shutdown()
-    thread.join()
-    provider.server_close()
 
 
 @pytest.fixture
