@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasksel.synthesis import edge_schema
+from tasksel.synthesis import item_schema
 from tasksel.synthesis.config import CustomEdgeConfig, EdgeConfig
 from tasksel.synthesis.edge_cases import (
     EDGE_CASES,
@@ -340,7 +340,7 @@ def test_without_limits_short_lists_and_numbers_are_at_no_boundary():
 
 def test_a_missing_jsonschema_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "jsonschema", None)
-    edge_schema._validator.cache_clear()
+    item_schema._make_validator.cache_clear()
     with pytest.raises(MissingExtraError, match=r"tasksel\[synth\]"):
         find_violations({}, {})
 

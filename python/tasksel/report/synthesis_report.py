@@ -9,6 +9,7 @@ import polars as pl
 
 from tasksel.report.html_page import Column, Page, bullets, heat_table, paragraph, table
 from tasksel.run_folder import MANIFEST_NAME, read_json
+from tasksel.synthesis.config_file import CONFIG_NAME, EXAMPLES_NAME, PLAN_FOLDER
 from tasksel.synthesis.records import GENERATION_FOLDER, RECORDS_NAME, read_all_records
 from tasksel_core.errors import ResumeError
 
@@ -65,7 +66,7 @@ def read_synthesis_files(run: Path) -> SynthesisFiles:
     ResumeError
         There is no finished plan in it, or a file cannot be read.
     """
-    plan = run / "plan"
+    plan = run / PLAN_FOLDER
     if not (plan / MANIFEST_NAME).exists():
         raise ResumeError(
             f"{run} holds no finished plan; `tasksel synth plan CONFIG.toml --out {run}` makes one."
@@ -73,13 +74,13 @@ def read_synthesis_files(run: Path) -> SynthesisFiles:
     has_records = (run / GENERATION_FOLDER / RECORDS_NAME).exists()
     dimensions = run / "validation" / "dimensions.parquet"
     return SynthesisFiles(
-        name=str(read_json(plan / "config.json").get("name", run.name)),
-        config=read_json(plan / "config.json"),
+        name=str(read_json(plan / CONFIG_NAME).get("name", run.name)),
+        config=read_json(plan / CONFIG_NAME),
         cells=_read_frame(plan / "cells.parquet"),
         margins=_read_frame(plan / "margins.parquet"),
-        examples=_read_frame(plan / "examples.parquet"),
+        examples=_read_frame(plan / EXAMPLES_NAME),
         plan=read_json(plan / MANIFEST_NAME),
-        generation=_read_json_if_there(run / "generation" / MANIFEST_NAME),
+        generation=_read_json_if_there(run / GENERATION_FOLDER / MANIFEST_NAME),
         validation=_read_json_if_there(run / "validation" / "results.json"),
         records=read_all_records(run) if has_records else pl.DataFrame(),
         dimensions=_read_frame(dimensions) if dimensions.exists() else pl.DataFrame(),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONFIG_NAME",
+    "EXAMPLES_NAME",
     "PLAN_FOLDER",
     "config_content",
     "parse_config",
@@ -46,6 +47,7 @@ __all__ = [
 PLAN_FOLDER: Final = "plan"
 """Folder of the plan in a run folder."""
 CONFIG_NAME: Final = "config.json"
+EXAMPLES_NAME: Final = "examples.parquet"
 """The checked configuration in it."""
 
 Section = TypeVar("Section")

@@ -11,7 +11,7 @@ import polars as pl
 
 from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, folder_lock, read_json, write_json
 from tasksel.run_folder_frames import write_frame
-from tasksel.synthesis.config_file import CONFIG_NAME, PLAN_FOLDER, read_planned_config
+from tasksel.synthesis.config_file import CONFIG_NAME, EXAMPLES_NAME, PLAN_FOLDER, read_planned_config
 from tasksel.synthesis.edge_batch import EdgeItems, make_edge_items, ordinary_items, prove_records
 from tasksel.synthesis.edge_cases import is_mutable
 from tasksel.synthesis.records import EDGE_FOLDER, GENERATION_FOLDER, RECORDS_NAME
@@ -33,7 +33,6 @@ __all__ = [
     "wants_edge_records",
 ]
 
-EXAMPLES_NAME: Final = "examples.parquet"
 PROOFS_NAME: Final = "proofs.parquet"
 UNFULFILLED_NAME: Final = "unfulfilled.parquet"
 MAX_NOTED: Final = 5

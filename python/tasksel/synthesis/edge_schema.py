@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from tasksel.synthesis.edge_places import is_written_like_a_date, json_type
-from tasksel_core.errors import ConfigError, MissingExtraError
+from tasksel.synthesis.item_schema import make_validator
+from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,9 +48,9 @@ def check_schema(schema: Mapping[str, Any]) -> None:
     --------
     >>> check_schema({"properties": {"n": {"type": "whole"}}})
     Traceback (most recent call last):
-    tasksel_core.errors.ConfigError: The JSON Schema is wrong: 'whole' is not valid under any of the given ...
+    tasksel_core.errors.ConfigError: The JSON Schema is wrong: properties.n.type: 'whole' is not valid ...
     """
-    _validator(json.dumps(schema, sort_keys=True))
+    make_validator(schema)
 
 
 def find_violations(item: Any, schema: Mapping[str, Any]) -> list[tuple[tuple[str | int, ...], str, Any]]:
@@ -71,7 +70,7 @@ def find_violations(item: Any, schema: Mapping[str, Any]) -> list[tuple[tuple[st
     >>> find_violations({"n": "5"}, {"properties": {"n": {"type": "integer"}}})
     [(('n',), 'type', '5')]
     """
-    validator = _validator(json.dumps(schema, sort_keys=True))
+    validator = make_validator(schema)
     try:
         errors = validator.iter_errors(item)
         return [(tuple(each.absolute_path), str(each.validator), each.instance) for each in errors]
@@ -83,23 +82,6 @@ def find_violations(item: Any, schema: Mapping[str, Any]) -> list[tuple[tuple[st
         if type(error).__module__.split(".")[0] not in ("referencing", "jsonschema"):
             raise
         raise ConfigError(f"The schema cannot be followed ({str(error).splitlines()[0]}).") from error
-
-
-@functools.lru_cache(maxsize=16)
-def _validator(schema_json: str) -> Any:
-    try:
-        jsonschema = importlib.import_module("jsonschema")
-        referencing = importlib.import_module("referencing")
-    except ImportError as error:
-        raise MissingExtraError("Checking items against their JSON Schema", "synth") from error
-    schema = json.loads(schema_json)
-    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-    try:
-        kind.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise ConfigError(f"The JSON Schema is wrong: {error.message[:200]}.") from error
-    # An empty registry keeps a reference from being fetched from the network.
-    return kind(schema, registry=referencing.Registry())
 
 
 def infer_schema(items: Sequence[Any]) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tasksel_core.errors import ConfigError, MissingExtraError
+from tasksel.synthesis.item_schema import make_validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,19 +58,7 @@ class ItemCheck:
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        try:
-            jsonschema: Any = importlib.import_module("jsonschema")  # by name: it has no types
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("Checking items against a schema", "synth") from error
-        kind: Any = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-        try:
-            kind.check_schema(schema)
-        except jsonschema.exceptions.SchemaError as error:
-            place = ".".join(map(str, error.absolute_path)) or "schema"
-            raise ConfigError(
-                f"[schema] is no JSON Schema: {place}: {error.message[:_SHOWN_CHARS]}"
-            ) from error
-        self._validator = kind(schema)
+        self._validator = make_validator(schema, complaint="[schema] is no JSON Schema")
 
     def find_problem(self, item: Any, *, may_break_schema: bool = False) -> str:
         """Say what is wrong with an item; empty where nothing is.

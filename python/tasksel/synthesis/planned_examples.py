@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tasksel.run_folder import MANIFEST_NAME, file_sha256, text_sha256
-from tasksel.synthesis.config_file import PLAN_FOLDER, read_planned_config
+from tasksel.synthesis.config_file import EXAMPLES_NAME, PLAN_FOLDER, read_planned_config
 from tasksel.synthesis.edge_cases import is_mutable
 from tasksel_core.errors import ConfigError, ResumeError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EXAMPLES_NAME", "FULL_TIER", "PlannedExample", "PlannedRun", "find_tier", "read_planned_run"]
 
-EXAMPLES_NAME: Final = "examples.parquet"
 FULL_TIER: Final = "full"
 _OWN_COLUMNS: Final = ("plan_id", "tier", "stratum", "edge")
 _KEY_DIGITS: Final = 16

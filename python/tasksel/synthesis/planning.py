@@ -22,12 +22,13 @@ from tasksel.run_folder import (
 )
 from tasksel.run_folder_frames import write_frame
 from tasksel.synthesis.config import SynthesisConfig
-from tasksel.synthesis.config_file import CONFIG_NAME, PLAN_FOLDER, config_content, read_config
+from tasksel.synthesis.config_file import CONFIG_NAME, EXAMPLES_NAME, PLAN_FOLDER, config_content, read_config
 from tasksel.synthesis.config_values import stratum_name
 from tasksel.synthesis.controlled_rounding import largest_remainder
 from tasksel.synthesis.held_counts import count_held
 from tasksel.synthesis.plan_examples import DimensionPlan, cut_tiers, deal_examples, plan_dimension
 from tasksel.synthesis.plan_findings import advise, find_uneven_tiers
+from tasksel.synthesis.records import GENERATION_FOLDER
 from tasksel.synthesis.shortfall import EDGE, read_shortfall
 from tasksel.synthesis.targets import StratumCounts, count_missing, count_strata
 from tasksel_core.errors import ConfigError, ResumeError
@@ -44,9 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["CELLS_NAME", "EXAMPLES_NAME", "MARGINS_NAME", "SynthesisPlan", "plan"]
 
 CELLS_NAME: Final = "cells.parquet"
-EXAMPLES_NAME: Final = "examples.parquet"
 MARGINS_NAME: Final = "margins.parquet"
-_GENERATION_FOLDER: Final = "generation"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -127,7 +126,7 @@ class SynthesisPlan:
 
     def _refuse_orphans(self, run: Path, folder: Path) -> None:
         """Refuse to take the plan away from replies that were paid for."""
-        generation = run / _GENERATION_FOLDER
+        generation = run / GENERATION_FOLDER
         if not generation.is_dir() or not any(generation.iterdir()):
             return
         path = folder / MANIFEST_NAME

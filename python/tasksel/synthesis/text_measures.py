@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,10 +21,11 @@ from tasksel.personal_data import count_personal_data
 from tasksel.pool import load_pool
 from tasksel.synthesis.edge_batch import prove_records
 from tasksel.synthesis.edge_run import label_fields
-from tasksel.synthesis.gates import rate_gate, unmeasured_gate
+from tasksel.synthesis.edge_schema import check_schema, find_violations
+from tasksel.synthesis.gates import find_rule, rate_gate, unmeasured_gate
 from tasksel.text_language import LANGUAGES, count_languages, language_code
 from tasksel.text_shingles import comparable_text
-from tasksel_core.errors import ConfigError, TaskselError
+from tasksel_core.errors import MissingExtraError, TaskselError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,38 +112,25 @@ def _measure_schema(
     if len(rows) and all(inputs.records["item"].is_null()):
         measured.gates.append(unmeasured_gate(rule, "the records have no column 'item' with the items"))
         return
+    schema = inputs.config.schema
     try:
-        jsonschema = importlib.import_module("jsonschema")
-    except ImportError:
+        check_schema(schema)
+    except MissingExtraError:
         measured.gates.append(unmeasured_gate(rule, 'it needs jsonschema: pip install "tasksel[synth]"'))
         return
-    schema = _plain(inputs.config.schema)
-    kind = jsonschema.validators.validator_for(schema)
-    try:
-        kind.check_schema(schema)
-    except jsonschema.exceptions.SchemaError as error:
-        raise ConfigError(f"[schema] is no JSON Schema: {error.message[:200]}") from error
-    validator = kind(schema)
     wrong: list[int] = []
     places: dict[str, int] = {}
     for row in rows.tolist():
-        found = next(iter(validator.iter_errors(inputs.items[row])), None)
-        if found is not None:
+        violations = find_violations(inputs.items[row], schema)
+        if violations:
             wrong.append(row)
-            # The keyword and the place; the message would quote the text.
-            place = "/".join(map(str, found.absolute_path)) or "the item"
-            reason = f"{found.validator} of {place}"[:100]
+            # The keyword and the place; the value would quote the text.
+            path, keyword, _ = violations[0]
+            reason = f"{keyword} of {'/'.join(map(str, path)) or 'the item'}"[:100]
             places[reason] = places.get(reason, 0) + 1
     measured.flagged["schema"] = wrong
     measured.figures["schema"] = {"errors": dict(sorted(places.items(), key=lambda each: -each[1])[:10])}
     measured.gates.append(rate_gate(rule, len(rows) - len(wrong), len(rows)))
-
-
-def _plain(value: Any) -> Any:
-    """Return mappings and sequences of a configuration as jsonschema wants them."""
-    if hasattr(value, "items"):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _measure_language(
@@ -270,7 +257,7 @@ def _measure_vectors(
     if inputs.vectors is None:
         measured.gates += [unmeasured_gate(each, "no embeddings were given") for each in (repeats, copies)]
         return
-    usable = rows[_usable(inputs.vectors[rows])]
+    usable = rows[usable_vectors(inputs.vectors[rows])]
     broken = len(rows) - len(usable)
     reason = f"{broken:,} records have a vector of zeros or with NaN and are left out" if broken else ""
     vectors = np.ascontiguousarray(inputs.vectors[usable])
@@ -280,7 +267,7 @@ def _measure_vectors(
     if inputs.real_vectors is None:
         measured.gates.append(unmeasured_gate(copies, "no embeddings of real rows were given"))
         return
-    real = np.ascontiguousarray(inputs.real_vectors[_usable(inputs.real_vectors)])
+    real = np.ascontiguousarray(inputs.real_vectors[usable_vectors(inputs.real_vectors)])
     try:
         copied = near_copies_by_vector(vectors, real)
     except TaskselError as error:
@@ -290,7 +277,8 @@ def _measure_vectors(
     measured.gates.append(rate_gate(copies, len(copied.rows), len(usable), reason=reason))
 
 
-def _usable(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
+def usable_vectors(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which rows are finite and not all zeros, shape (n_rows,)."""
     return np.asarray(np.isfinite(vectors).all(axis=1) & (vectors != 0).any(axis=1))
 
 
@@ -321,8 +309,6 @@ def measure_edge_cases(inputs: ValidationInputs, rules: Mapping[str, GateRule]) 
     Measured
         A gate a category that the plan has, and ``edge_share``. What a program cannot tell is not counted.
     """
-    from tasksel.synthesis.gates import find_rule
-
     measured = Measured()
     wanted = inputs.planned["edge"].drop_nulls()
     if wanted.is_empty():
@@ -357,7 +343,7 @@ def _prove(inputs: ValidationInputs) -> dict[int, tuple[str, bool | None]]:
     records = inputs.records if "id" in inputs.records.columns else inputs.records.with_columns(id=pl.lit(""))
     proofs = prove_records(
         records[rows],
-        _plain(inputs.config.schema),
+        inputs.config.schema,
         config=inputs.config.edge,
         labels=label_fields(inputs.config),
         originals=_originals(inputs),

@@ -6,7 +6,6 @@ manifest last.
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from tasksel.intervals import Interval
+from tasksel.data_coverage import coverage
 from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, folder_lock, write_json
 from tasksel.run_folder_frames import write_frame
 from tasksel.synthesis.checkers import Evidence, JudgeAccess, checked_dimensions
@@ -31,7 +30,7 @@ from tasksel.synthesis.gates import (
 )
 from tasksel.synthesis.power import LEVEL, missing_share_power, short_value_power, smallest_n
 from tasksel.synthesis.realised import DimensionResult, compare_realised, correct_tests, find_realised
-from tasksel.synthesis.text_measures import Measured, measure_edge_cases, measure_texts
+from tasksel.synthesis.text_measures import Measured, measure_edge_cases, measure_texts, usable_vectors
 from tasksel.synthesis.validation_findings import find_concerns
 from tasksel.synthesis.validation_inputs import ValidationInputs, read_inputs
 from tasksel_core.errors import TaskselError
@@ -291,12 +290,8 @@ def _coverage(inputs: ValidationInputs, rules: Mapping[str, GateRule], measured:
     rule = rules["coverage"]
     if inputs.vectors is None or inputs.real_vectors is None:
         return unmeasured_gate(rule, "it needs embeddings of the records and of real rows")
-    try:
-        coverage = importlib.import_module("tasksel.data_coverage").coverage
-    except (ImportError, AttributeError):
-        return unmeasured_gate(rule, "this tasksel cannot measure coverage")
     real, written = (
-        vectors[np.isfinite(vectors).all(axis=1) & (vectors != 0).any(axis=1)]
+        vectors[usable_vectors(vectors)]
         for vectors in (inputs.real_vectors, inputs.vectors[inputs.is_ordinary])
     )
     if len(real) < 2 or len(written) < 2:
@@ -306,10 +301,8 @@ def _coverage(inputs: ValidationInputs, rules: Mapping[str, GateRule], measured:
     except TaskselError as error:
         return unmeasured_gate(rule, str(error))
     if found.coverage_equivalent is None:
-        why = " ".join(getattr(found, "notes", ())) or "the sets are too small"
+        why = " ".join(found.notes) or "the sets are too small"
         return unmeasured_gate(rule, f"coverage could not be calibrated: {why}")
-    ends = getattr(found, "interval", None)
-    interval = None if ends is None else Interval(float(ends[0]), float(ends[1]))
     n_cells = max(2, len(found.clusters))
     power = missing_share_power(len(written), 0.2, n_cells, n_reference=len(real))
     wanted = smallest_n(lambda n: missing_share_power(n, 0.2, n_cells, n_reference=len(real)))
@@ -322,7 +315,7 @@ def _coverage(inputs: ValidationInputs, rules: Mapping[str, GateRule], measured:
     }
     value = float(found.coverage_equivalent)
     measured.figures["coverage"] = {"coverage_equivalent": value if np.isfinite(value) else None}
-    return figure_gate(rule, value, len(written), interval=interval, proof=proof)
+    return figure_gate(rule, value, len(written), interval=found.interval, proof=proof)
 
 
 def _describe_dimension(result: DimensionResult) -> dict[str, Any]:

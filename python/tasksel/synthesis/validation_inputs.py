@@ -12,8 +12,8 @@ from tasksel.pool import Pool, load_pool
 from tasksel.pool_files import scan_file
 from tasksel.run_folder import file_sha256
 from tasksel.synthesis.checkers import checked_dimensions, read_items
-from tasksel.synthesis.config_file import PLAN_FOLDER, read_planned_config
-from tasksel.synthesis.records import read_all_records
+from tasksel.synthesis.config_file import EXAMPLES_NAME, PLAN_FOLDER, read_planned_config
+from tasksel.synthesis.records import GENERATION_FOLDER, RECORDS_NAME, read_all_records
 from tasksel_core.errors import ConfigError, ResumeError, SchemaError
 
 if TYPE_CHECKING:
@@ -26,10 +26,8 @@ if TYPE_CHECKING:
     from tasksel.pool import PoolSource
     from tasksel.synthesis.config import SynthesisConfig
 
-__all__ = ["EXAMPLES_NAME", "RECORDS_PATH", "ValidationInputs", "read_inputs", "written_text"]
+__all__ = ["ValidationInputs", "read_inputs", "written_text"]
 
-EXAMPLES_NAME: Final = "examples.parquet"
-RECORDS_PATH: Final = "generation/records.parquet"
 _PLAN_COLUMNS: Final = ("plan_id", "tier", "stratum", "edge")
 _TEXT_COLUMNS: Final = ("id", "plan_id", "prompt", "response", "item", "edge", "task", "stratum")
 
@@ -126,7 +124,7 @@ def read_inputs(
         raise ConfigError("Embeddings of real rows want the real rows too; name the real pool.")
     config = read_planned_config(run)
     planned = _read_planned(run, config)
-    path = run / RECORDS_PATH if records is None else records
+    path = run / GENERATION_FOLDER / RECORDS_NAME if records is None else records
     if records is None and not path.exists():
         raise ResumeError(
             f"{run} holds no records; `tasksel synth run {run}` writes them, --records names others."

@@ -1,0 +1,59 @@
+"""The one validator of items against their JSON Schema; nothing that a schema refers to is fetched."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from tasksel_core.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["make_validator"]
+
+_SHOWN_CHARS = 200
+
+
+def make_validator(schema: Mapping[str, Any], *, complaint: str = "The JSON Schema is wrong") -> Any:
+    """Return jsonschema's validator of a schema; equal schemas share one.
+
+    Parameters
+    ----------
+    schema : mapping
+        Of one item.
+    complaint : str
+        How the message about a schema that is none begins.
+
+    Returns
+    -------
+    jsonschema.protocols.Validator
+
+    Raises
+    ------
+    ConfigError
+        The schema is wrong; the message says where and what about it.
+    MissingExtraError
+        jsonschema is not installed.
+    """
+    return _make_validator(json.dumps(schema, sort_keys=True), complaint)
+
+
+@functools.lru_cache(maxsize=16)
+def _make_validator(schema_json: str, complaint: str) -> Any:
+    try:
+        jsonschema: Any = importlib.import_module("jsonschema")  # by name: it has no types
+        referencing: Any = importlib.import_module("referencing")
+    except ImportError as error:
+        raise MissingExtraError("Checking items against their JSON Schema", "synth") from error
+    schema = json.loads(schema_json)
+    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    try:
+        kind.check_schema(schema)
+    except jsonschema.exceptions.SchemaError as error:
+        place = ".".join(map(str, error.absolute_path)) or "schema"
+        raise ConfigError(f"{complaint}: {place}: {error.message[:_SHOWN_CHARS]}") from error
+    # An empty registry keeps a reference from being fetched from the network.
+    return kind(schema, registry=referencing.Registry())
