@@ -192,3 +192,9 @@ def test_a_text_in_another_language_is_told_and_one_that_is_not_clear_passes():
         assert not contradicts_language(german, language), language
     for text in ("", "OK", "5/5", "x" * 26_000, "iPhone 15 Pro Max 256 GB"):
         assert not contradicts_language(text, "de"), text[:20]
+
+
+def test_a_reference_out_of_the_schema_is_refused_and_not_fetched():
+    check = ItemCheck({"type": "object", "properties": {"text": {"$ref": "http://127.0.0.1:9/other"}}})
+    with pytest.raises(ConfigError, match="cannot be followed"):
+        check.find_problem({"text": "fine"})

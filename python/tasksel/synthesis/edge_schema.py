@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from tasksel.synthesis.edge_places import is_written_like_a_date, json_type
-from tasksel.synthesis.item_schema import make_validator
-from tasksel_core.errors import ConfigError
+from tasksel.synthesis.item_schema import find_errors, make_validator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,18 +68,11 @@ def find_violations(item: Any, schema: Mapping[str, Any]) -> list[tuple[tuple[st
     >>> find_violations({"n": "5"}, {"properties": {"n": {"type": "integer"}}})
     [(('n',), 'type', '5')]
     """
-    validator = make_validator(schema)
     try:
-        errors = validator.iter_errors(item)
-        return [(tuple(each.absolute_path), str(each.validator), each.instance) for each in errors]
-    except (OverflowError, RecursionError):  # a number or a depth past what jsonschema can look at
+        errors = find_errors(make_validator(schema), item)
+    except (OverflowError, RecursionError):
         return [((), "unreadable", item)]
-    except re.error as error:
-        raise ConfigError(f"A pattern of the schema is not a regular expression ({error}).") from error
-    except Exception as error:
-        if type(error).__module__.split(".")[0] not in ("referencing", "jsonschema"):
-            raise
-        raise ConfigError(f"The schema cannot be followed ({str(error).splitlines()[0]}).") from error
+    return [(tuple(each.absolute_path), str(each.validator), each.instance) for each in errors]
 
 
 def infer_schema(items: Sequence[Any]) -> dict[str, Any]:

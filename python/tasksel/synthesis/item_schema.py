@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from tasksel_core.errors import ConfigError, MissingExtraError
@@ -12,7 +13,7 @@ from tasksel_core.errors import ConfigError, MissingExtraError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["make_validator"]
+__all__ = ["find_errors", "make_validator"]
 
 _SHOWN_CHARS = 200
 
@@ -39,6 +40,28 @@ def make_validator(schema: Mapping[str, Any], *, complaint: str = "The JSON Sche
         jsonschema is not installed.
     """
     return _make_validator(json.dumps(schema, sort_keys=True), complaint)
+
+
+def find_errors(validator: Any, item: Any) -> list[Any]:
+    """Return what in an item breaks its schema, as jsonschema says it.
+
+    Raises
+    ------
+    ConfigError
+        The schema refers to what is not in it, or has a pattern that is none.
+    OverflowError, RecursionError
+        The item holds a number or a depth past what jsonschema can look at.
+    """
+    try:
+        return list(validator.iter_errors(item))
+    except (OverflowError, RecursionError):
+        raise
+    except re.error as error:
+        raise ConfigError(f"A pattern of the schema is not a regular expression ({error}).") from error
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in ("referencing", "jsonschema"):
+            raise
+        raise ConfigError(f"The schema cannot be followed ({str(error).splitlines()[0]}).") from error
 
 
 @functools.lru_cache(maxsize=16)

@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tasksel.synthesis.item_schema import make_validator
+from tasksel.synthesis.item_schema import find_errors, make_validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,6 +69,11 @@ class ItemCheck:
             A JSON value.
         may_break_schema : bool
             Only what no file can hold is wrong: an edge case may be one for breaking the schema.
+
+        Raises
+        ------
+        ConfigError
+            The schema refers to what is not in it.
         """
         if not isinstance(item, dict):
             return f"{_shown(item)} is not an object"
@@ -76,7 +81,7 @@ class ItemCheck:
         if impossible or may_break_schema:
             return impossible
         errors = sorted(
-            self._validator.iter_errors(item), key=lambda error: list(map(str, error.absolute_path))
+            find_errors(self._validator, item), key=lambda error: list(map(str, error.absolute_path))
         )
         lines = [
             f"{'.'.join(map(str, error.absolute_path)) or 'the item'}: {_clipped(error.message)}"
