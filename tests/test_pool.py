@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tasksel import pool_ids
 from tasksel.pool import load_pool, read_pool, scan_pool
 from tasksel_core.errors import ConfigError, SchemaError
 
@@ -242,6 +243,44 @@ def test_null_and_empty_ids_are_filled_around_the_given_ones():
     frame = pl.DataFrame({"id": [None, "x", "", stem, f"{stem}-3", None], "prompt": ["a"] * 6})
     assert read_pool(frame)["id"].to_list() == [f"{stem}-2", "x", f"{stem}-4", stem, f"{stem}-3", f"{stem}-5"]
     assert "3 rows have no id; content hashes of the prompts are used there." in load_pool(frame).notes
+
+
+def naive_ids(prompts, given):
+    """Number the hashes row by row, with a table of all of them."""
+    taken, counts, ids = {each for each in given if each}, {}, []
+    for prompt, identifier in zip(prompts, given, strict=True):
+        stem = hashlib.sha256(prompt.encode()).hexdigest()[:16]
+        if not identifier:
+            count = counts.get(stem, 0) + 1
+            while (identifier := stem if count == 1 else f"{stem}-{count}") in taken:
+                count += 1
+            counts[stem] = count
+        ids.append(identifier)
+    return ids
+
+
+MADE_IDS = [hashlib.sha256(b"a").hexdigest()[:16] + end for end in ("", "-2", "-3", "-x", "-5")]
+
+
+@given(data=st.data(), prompts=st.lists(st.sampled_from("abé"), min_size=1))
+def test_ids_are_filled_as_row_by_row_and_whatever_the_blocks(data, prompts):
+    own = data.draw(st.lists(st.sampled_from(["x", *MADE_IDS]), max_size=len(prompts), unique=True))
+    missing = data.draw(st.lists(st.sampled_from([None, ""]), min_size=len(prompts), max_size=len(prompts)))
+    ids = data.draw(st.permutations([*own, *missing][: len(prompts)]))
+    frame = pl.DataFrame({"id": ids, "prompt": prompts}, schema={"id": pl.String, "prompt": pl.String})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool_ids, "_BLOCK_ROWS", 3)
+        assert read_pool(frame)["id"].to_list() == naive_ids(prompts, ids)
+        assert read_pool(frame.drop("id"))["id"].to_list() == naive_ids(prompts, [None] * len(prompts))
+
+
+def test_the_hash_of_columns_stands_for_years_and_whatever_the_blocks(monkeypatch):
+    frame = pl.DataFrame({"prompt": ["ab", "", None, "é"], "task": ["t"] * 4})
+    for rows in (1, 3, 65_536):
+        monkeypatch.setattr(pool_ids, "_BLOCK_ROWS", rows)
+        assert pool_ids.columns_sha256(frame, ("id", "task", "prompt")) == (
+            "d85460dc35b2e941a5a5fe7f4cb063eaf18633e9a192601322a295109ed96ad6"
+        )
 
 
 @pytest.mark.parametrize("dtype", [pl.Int8, pl.UInt64, pl.Int128, pl.Categorical, pl.String])

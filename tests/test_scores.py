@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasksel import score_files
+from tasksel import scores as scores_module
 from tasksel.run_folder import FORMAT_VERSION, file_sha256, write_json
 from tasksel.scores import log_confidence_of, read_scores
 from tasksel_core.errors import ArrayError, ConfigError, ResumeError, SchemaError
@@ -127,6 +129,13 @@ def test_lazy_frames_and_frames_have_the_hash_of_their_content():
     hashes = {read_scores(each, POOL_IDS).sha256 for each in (frame, frame.lazy(), chunked)}
     assert len(hashes) == 1
     assert read_scores(token_frame([[-0.5], [], None, [-2.0]]), POOL_IDS).sha256 not in hashes
+
+
+def test_the_hash_of_a_frame_does_not_depend_on_its_blocks(monkeypatch):
+    content = b"a\nb\nc\nd" + np.array([-1.5, np.nan, np.nan, -6.0]).tobytes()
+    for rows in (1, 3, 4, 65_536):
+        monkeypatch.setattr(scores_module, "HASHED_ROWS", rows)
+        assert read_scores(token_frame(), POOL_IDS).sha256 == hashlib.sha256(content).hexdigest()
 
 
 def test_json_written_by_python_may_hold_nan_and_infinity(tmp_path):
@@ -309,6 +318,29 @@ def test_repeated_ids_over_two_shards_are_found(tmp_path):
     run = write_run(tmp_path / "run", [token_frame()[:2], token_frame()[1:]])
     with pytest.raises(SchemaError, match="1 id is there more than once, first 'b'"):
         read_scores(run, POOL_IDS)
+
+
+def test_ids_outside_of_the_pool_may_not_repeat_either(tmp_path):
+    run = write_run(tmp_path / "run", [token_frame(ids="axyz"), token_frame(ids="bcdx")])
+    with pytest.raises(SchemaError, match="1 id is there more than once, first 'x'"):
+        read_scores(run, POOL_IDS)
+
+
+@pytest.mark.parametrize("together", [1, 3, 65_536])
+def test_shards_that_are_read_together_say_the_same(tmp_path, monkeypatch, together):
+    monkeypatch.setattr(score_files, "_TOGETHER_ROWS", together)
+    shards = [token_frame([values], ids=[each]) for values, each in zip(LOGPROBS, "dbca", strict=True)]
+    shards.insert(2, token_frame([[None, -np.inf], [-9999.0]], ids=["x", "y"]))
+    scores = read_scores(write_run(tmp_path / "run", shards), POOL_IDS)
+    assert_confidences(scores, [-6.0, np.nan, np.nan, -1.5])
+    assert [scores.counts[key] for key in ("rows", "foreign", "null", "empty")] == [6, 2, 1, 1]
+    assert [scores.counts[f"{key}_tokens"] for key in ("null", "infinite", "sentinel")] == [1, 1, 1]
+
+
+def test_ids_that_are_numbers_become_text_shard_by_shard(tmp_path):
+    shards = [token_frame([[-1.0]], ids=[identifier]) for identifier in (1.0, 2.5)]
+    scores = read_scores(write_run(tmp_path / "run", shards), pl.Series(["2.5", "1"]))
+    assert_confidences(scores, [-1.0, -1.0])
 
 
 def test_no_id_in_common_shows_one_of_each_side():

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import polars as pl
 import polars.selectors as cs
 
+from tasksel.pool_repeats import repeated_keys, repeated_rows
 from tasksel.pool_shapes import CANONICAL_COLUMNS
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
 __all__ = ["NO_TASK", "columns_sha256", "fill_frame"]
 
 NO_TASK: Final = "(no task)"
 """The task of the rows that have none in a pool whose other rows do."""
 
-_ID_HEX_DIGITS: Final = 16
+_STEM_BYTES: Final = 8
+"""Bytes of a prompt's SHA-256 that an id shows in hexadecimal digits."""
+_CONTENT_ID: Final = rf"^[0-9a-f]{{{2 * _STEM_BYTES}}}(?:-[0-9]+)?$"
+_BLOCK_ROWS: Final = 1 << 16
 
 
 def fill_frame(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
@@ -39,10 +47,8 @@ def fill_frame(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
     """
     columns = frame.collect_schema().names()
     prompt = pl.col("prompt").fill_null("")
-    given = pl.col("id") if "id" in columns else pl.lit(None, dtype=pl.String)
-    identifier = pl.map_batches(
-        [prompt, given], lambda series: _filled_ids(name, series[0], series[1]), return_dtype=pl.String
-    )
+    inputs = [prompt, pl.col("id")] if "id" in columns else [prompt]
+    identifier = pl.map_batches(inputs, lambda series: _filled_ids(name, *series), return_dtype=pl.String)
     filled = [identifier.alias("id"), prompt]
     if "task" in columns:
         filled.append(
@@ -53,45 +59,86 @@ def fill_frame(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
     return frame.with_columns(filled).select(cs.by_name(order + rest))
 
 
-def _filled_ids(name: str, prompts: pl.Series, given: pl.Series) -> pl.Series:
-    if len(given) != len(prompts):  # a literal arrives with a single row
-        given = given.extend_constant(None, len(prompts) - len(given)) if len(prompts) else given.clear()
+def _filled_ids(name: str, prompts: pl.Series, given: pl.Series | None = None) -> pl.Series:
+    if given is None:
+        return _content_ids(prompts, taken=set())
     missing = (given == "").fill_null(value=True)
+    if not missing.any():
+        _check_unique(name, given, given)
+        return given
     known = given.filter(~missing)
     _check_unique(name, given, known)
-    if not missing.any():
-        return given
-    made = iter(_content_ids(prompts.filter(missing).to_list(), taken=set(known.to_list())))
-    if known.is_empty():
-        return pl.Series("id", list(made), dtype=pl.String)
-    values = [
-        next(made) if is_missing else value
-        for value, is_missing in zip(given.to_list(), missing.to_list(), strict=True)
-    ]
-    return pl.Series("id", values, dtype=pl.String)
+    taken = set(known.filter(known.str.contains(_CONTENT_ID)))
+    made = _content_ids(prompts.filter(missing), taken=taken)
+    places = missing.cast(pl.Int64).cum_sum() - 1
+    return made.gather(places.clip(lower_bound=0)).zip_with(missing, given)
 
 
-def _content_ids(prompts: Iterable[str], *, taken: set[str]) -> list[str]:
+def _content_ids(prompts: pl.Series, *, taken: set[str]) -> pl.Series:
     """Hash each prompt; the second row of the same prompt gets `-2`, and so on.
 
-    Only the prompt counts, so that a prompt keeps its id when its answer comes in.
+    Only the prompt counts, so that a prompt keeps its id when its answer comes in. Hashes are kept as
+    numbers and texts are made block by block: Python's own strings would take four times the pool's memory.
     """
-    counts: dict[str, int] = {}
-    ids = []
-    for prompt in prompts:
-        stem = hashlib.sha256(prompt.encode()).hexdigest()[:_ID_HEX_DIGITS]
-        count = counts.get(stem, 0) + 1
-        while (identifier := stem if count == 1 else f"{stem}-{count}") in taken:
-            count += 1
-        counts[stem] = count
-        ids.append(identifier)
-    return ids
+    stems = _prompt_stems(prompts)
+    rows, names = _numbered_ids(stems, taken)
+    blocks = []
+    for start in range(0, len(stems), _BLOCK_ROWS):
+        block = stems[start : start + _BLOCK_ROWS]
+        ids = _stem_texts(block)
+        first, end = np.searchsorted(rows, (start, start + len(block)))
+        for row, identifier in zip(rows[first:end].tolist(), names[first:end], strict=True):
+            ids[row - start] = identifier
+        blocks.append(pl.Series("id", ids, dtype=pl.String))
+    return pl.concat(blocks) if blocks else pl.Series("id", dtype=pl.String)
+
+
+def _prompt_stems(prompts: pl.Series) -> NDArray[np.uint64]:
+    """Return the first eight bytes of each prompt's SHA-256."""
+    stems = np.empty(len(prompts), dtype=np.uint64)
+    for start in range(0, len(prompts), _BLOCK_ROWS):
+        texts = prompts.slice(start, _BLOCK_ROWS).to_list()
+        digests = b"".join(hashlib.sha256(text.encode()).digest()[:_STEM_BYTES] for text in texts)
+        stems[start : start + len(texts)] = np.frombuffer(digests, dtype=">u8")
+    return stems
+
+
+def _stem_texts(stems: NDArray[np.uint64]) -> list[str]:
+    return stems.astype(">u8").tobytes().hex(" ", _STEM_BYTES).split()
+
+
+def _numbered_ids(stems: NDArray[np.uint64], taken: set[str]) -> tuple[NDArray[np.int64], pl.Series]:
+    """Return the rows whose stem alone is no id, since another row has it, and their ids."""
+    given = np.array([int(identifier[: 2 * _STEM_BYTES], 16) for identifier in taken], dtype=np.uint64)
+    shared = pl.Series(np.concatenate([repeated_keys(stems), given]))
+    rows = np.flatnonzero(pl.Series(stems).is_in(shared.implode()).to_numpy())
+    by_stem = np.argsort(stems[rows], kind="stable")
+    ids = _ids_in_turn(stems[rows[by_stem]], taken)
+    in_turn = [
+        pl.Series(block, dtype=pl.String) for block in iter(lambda: list(islice(ids, _BLOCK_ROWS)), [])
+    ]
+    if not in_turn:
+        return rows, pl.Series(dtype=pl.String)
+    return rows, pl.concat(in_turn).gather(np.argsort(by_stem))
+
+
+def _ids_in_turn(stems: NDArray[np.uint64], taken: set[str]) -> Iterator[str]:
+    """Yield an id a row: those of one stem, which stand side by side, are numbered past those taken."""
+    before, count = "", 0
+    for start in range(0, len(stems), _BLOCK_ROWS):
+        for stem in _stem_texts(stems[start : start + _BLOCK_ROWS]):
+            count = count + 1 if stem == before else 1
+            while (identifier := stem if count == 1 else f"{stem}-{count}") in taken:
+                count += 1
+            before = stem
+            yield identifier
 
 
 def _check_unique(name: str, given: pl.Series, known: pl.Series) -> None:
-    if known.n_unique() == len(known):
+    repeats = repeated_rows(known)
+    if not repeats.any():
         return
-    repeated = known.filter(known.is_duplicated()).unique(maintain_order=True)
+    repeated = known.filter(repeats).unique(maintain_order=True)
     first, others = repeated[0], len(repeated) - 1
     rows = (given == first).arg_true()
     more = f", and {others:,} more ids repeat" if others else ""
@@ -117,11 +164,19 @@ def columns_sha256(frame: pl.DataFrame, names: Sequence[str]) -> str:
     """
     digest = hashlib.sha256()
     for name in names:
-        column = (
-            frame[name] if name in frame.columns else pl.Series(name, [None] * frame.height, dtype=pl.String)
-        )
         # Lengths keep "ab" + "c" and "a" + "bc" apart; -1 keeps null and "" apart.
-        digest.update(column.str.len_bytes().cast(pl.Int64).fill_null(-1).to_numpy().astype("<i8").tobytes())
-        for chunk in column.fill_null("").to_frame().iter_slices(65_536):
-            digest.update("".join(chunk[name]).encode())
+        for block in _text_blocks(frame, name):
+            digest.update(
+                block.str.len_bytes().cast(pl.Int64).fill_null(-1).to_numpy().astype("<i8").tobytes()
+            )
+        for block in _text_blocks(frame, name):
+            digest.update("".join(block.fill_null("")).encode())
     return digest.hexdigest()
+
+
+def _text_blocks(frame: pl.DataFrame, name: str) -> Iterator[pl.Series]:
+    for start in range(0, frame.height, _BLOCK_ROWS):
+        if name in frame.columns:
+            yield frame[name].slice(start, _BLOCK_ROWS)
+        else:
+            yield pl.Series(name, [None] * min(_BLOCK_ROWS, frame.height - start), dtype=pl.String)

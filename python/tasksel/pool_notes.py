@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from tasksel.pool_ids import NO_TASK
+from tasksel.pool_repeats import repeated_rows
 
 __all__ = ["LONG_PROMPT_CHARS", "pool_notes"]
 
@@ -48,12 +50,14 @@ def _task_notes(frame: pl.DataFrame, filled: pl.DataFrame) -> list[str]:
     if "task" not in frame.columns:
         return []
     missing = frame["task"].null_count() + int((frame["task"] == "").sum())
-    sizes = filled["task"].value_counts()
-    single = sizes.filter(pl.col("count") == 1).height
+    names = filled["task"].unique()
+    # Counted by number: a table of texts by group would copy the column.
+    numbers = filled["task"].cast(pl.Enum(names)).to_physical()
+    single = int((np.bincount(numbers.to_numpy()) == 1).sum())
     return [
         f"{_rows(missing)} no task; '{NO_TASK}' is used there." if missing else "",
         f"{_counted(single, 'task has', 'tasks have')} a single row." if single else "",
-        _case_note(sizes["task"]),
+        _case_note(names),
     ]
 
 
@@ -104,13 +108,19 @@ def _nul_clause(text: pl.Series) -> str:
 
 
 def _duplicate_note(filled: pl.DataFrame) -> str:
-    n_repeats = filled.height - filled["prompt"].n_unique()
+    """Count repeats among the rows that have any; the others are not worth a table of all prompts."""
+    columns = [column for column in ("prompt", "response") if column in filled.columns]
+    repeats = repeated_rows(filled["prompt"])
+    # Series by Series: a frame brings the chunks of its columns together first, which copies them.
+    alike = pl.DataFrame([filled[column].filter(repeats) for column in columns])
+    n_prompts = alike["prompt"].n_unique()
+    n_repeats = alike.height - n_prompts
     if n_repeats == 0:
         return ""
     note = f"{_counted(n_repeats, 'row repeats', 'rows repeat')} the prompt of an earlier row"
-    if "response" not in filled.columns:
+    if "response" not in columns:
         return note + "."
-    n_different = filled.select("prompt", "response").unique().height - filled["prompt"].n_unique()
+    n_different = alike.unique().height - n_prompts
     return note + (
         f", {n_different:,} of them with another response." if n_different else ", with the same response."
     )

@@ -7,6 +7,7 @@ numbers; only it and the ids are read from a Parquet file.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,9 +20,9 @@ from tasksel_core.errors import ResumeError, SchemaError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["METRIC_COLUMNS", "ScoreColumn", "ScoreSource", "number_lists", "open_scores", "read_shard"]
+__all__ = ["METRIC_COLUMNS", "ScoreColumn", "ScoreSource", "number_lists", "open_scores", "read_shards"]
 
 METRIC_COLUMNS = {
     "product": "token_logprobs",
@@ -38,6 +39,10 @@ LOGPROB_NAMES = ("token_logprobs", "logprobs", "token_logprob", "output_logprobs
 
 LOG_CONFIDENCE_NAMES = ("log_confidence", "cumulative_logprob")
 """Names that a ready log-confidence goes by; the second is vLLM's sum of the token logprobs."""
+
+_BLOCK_BYTES = 1 << 20
+_TOGETHER_ROWS = 1 << 16
+"""Rows of small shards that are read as one: each step on a shard costs milliseconds whatever its size."""
 
 SCORE_AGAIN = "Run the same `tasksel score` again; it continues where it stopped."
 
@@ -117,14 +122,22 @@ def _open_run(folder: Path) -> ScoreSource:
     shards = []
     for name, sha256 in _listed_shards(stage / MANIFEST_NAME):
         shards.append(stage / name)
-        content = shards[-1].read_bytes() if shards[-1].is_file() else b""
-        if hashlib.sha256(content).hexdigest() != sha256:
+        if _hash_into(digest, shards[-1]) != sha256:
             raise ResumeError(
                 f"{shards[-1]} is missing or not the file that {MANIFEST_NAME} speaks of. {SCORE_AGAIN}"
             )
-        digest.update(content)
     run = stage.resolve().parent if stage.name == "scores" else stage.resolve()
     return ScoreSource(run.name, digest.hexdigest(), tuple(shards))
+
+
+def _hash_into(run_digest: Any, path: Path) -> str:
+    """Hash a file for itself and into the hash of its run; a missing one is like an empty one."""
+    digest = hashlib.sha256()
+    with path.open("rb") if path.is_file() else io.BytesIO() as source:
+        while block := source.read(_BLOCK_BYTES):
+            digest.update(block)
+            run_digest.update(block)
+    return digest.hexdigest()
 
 
 def _listed_shards(path: Path) -> list[tuple[str, str]]:
@@ -146,14 +159,55 @@ def _shards(count: int) -> str:
     return f"{count:,} shard{'' if count == 1 else 's'}"
 
 
-def read_shard(shard: Path | pl.DataFrame, metric: str) -> tuple[pl.DataFrame, ScoreColumn]:
-    """Read one shard with at least its ids (when it has them) and the column for `metric`.
+def read_shards(
+    shards: Iterable[Path | pl.DataFrame], metric: str
+) -> Iterator[tuple[pl.DataFrame, ScoreColumn]]:
+    """Read shards one after the other, small ones of one making together.
+
+    Parameters
+    ----------
+    shards : iterable of Path or DataFrame
+        In order.
+    metric : str
+        A key of `METRIC_COLUMNS`.
+
+    Yields
+    ------
+    frame : DataFrame
+        At least the ids (when the shards have them) and the column for `metric`.
+    column : ScoreColumn
+        That column.
 
     Raises
     ------
     SchemaError
-        The shard cannot be parsed, or has no column that `metric` can be made from.
+        A shard cannot be parsed, or has no column that `metric` can be made from.
     """
+    held: list[tuple[pl.DataFrame, ScoreColumn]] = []
+    for shard in shards:
+        frame, column = _read_shard(shard, metric)
+        if held and not _go_together(held, frame):
+            yield _together(held)
+            held = []
+        held.append((frame, column))
+    if held:
+        yield _together(held)
+
+
+def _go_together(held: list[tuple[pl.DataFrame, ScoreColumn]], frame: pl.DataFrame) -> bool:
+    """Tell whether a shard may join those before: ids that are numbers become text shard by shard."""
+    before = held[0][0]
+    n_rows = sum(each.height for each, _ in held) + frame.height
+    return n_rows <= _TOGETHER_ROWS and before.schema == frame.schema and frame.schema.get("id") == pl.String
+
+
+def _together(held: list[tuple[pl.DataFrame, ScoreColumn]]) -> tuple[pl.DataFrame, ScoreColumn]:
+    if len(held) == 1:
+        return held[0]
+    return pl.concat([frame for frame, _ in held], rechunk=True), held[0][1]
+
+
+def _read_shard(shard: Path | pl.DataFrame, metric: str) -> tuple[pl.DataFrame, ScoreColumn]:
     if isinstance(shard, pl.DataFrame):
         return shard, _choose_column(shard.schema, metric)
     if shard.suffix.lower() == ".parquet":
@@ -166,7 +220,20 @@ def _read_parquet(path: Path, metric: str) -> tuple[pl.DataFrame, ScoreColumn]:
     lazy = scan_file(path, text_columns=(), eager=False).frame
     schema = lazy.collect_schema()
     column = _choose_column(schema, metric)
+    if column.name == "token_entropy" and "entropy_top_k" in schema:
+        column = column._replace(note=_truncation_note(lazy))
     return lazy.select(name for name in schema if name in ("id", column.name)).collect(), column
+
+
+def _truncation_note(lazy: pl.LazyFrame) -> str | None:
+    """Say that entropies are those of the likeliest tokens alone, as servers give them."""
+    top_k = lazy.select(pl.col("entropy_top_k").max()).collect().item()
+    if top_k is None:
+        return None
+    return (
+        f"Entropies are truncated: made from the {top_k} likeliest tokens and all others as one outcome, so "
+        "that they are at most those of the whole distribution."
+    )
 
 
 def _choose_column(schema: Mapping[str, pl.DataType], metric: str) -> ScoreColumn:

@@ -8,19 +8,29 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
 import tasksel_core
-from tasksel.score_files import METRIC_COLUMNS, ScoreColumn, number_lists, open_scores, read_shard
+from tasksel.pool_repeats import repeated_rows
+from tasksel.score_files import METRIC_COLUMNS, ScoreColumn, number_lists, open_scores, read_shards
+from tasksel.scores_places import (
+    EMPTY,
+    MISSING,
+    NAN,
+    NULL,
+    SCORED,
+    PlacedScores,
+    ScoreRows,
+    TokenCounts,
+)
 from tasksel_core.errors import ArrayError, ConfigError, SchemaError
 
 if TYPE_CHECKING:
     import os
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -41,11 +51,11 @@ PERCENTAGE_FLOOR = 50.0
 LARGEST = {"entropy": float(np.finfo(np.float32).max), "margin": 1.0, "min-margin": 1.0}
 """Largest value of what is not a logprob: an entropy in nats is finite, a margin between probabilities."""
 
+HASHED_ROWS = 65_536
+"""Ids that are hashed at once; their number does not change the hash."""
+
 READY_MADE = "ready-made"
 """The metric of scores that brought a finished confidence."""
-
-SCORED, NULL, EMPTY, NAN = range(4)
-"""States of a score row: it has a confidence, or why it has none."""
 
 FINDINGS = {
     "foreign": ("score row is", "score rows are", "not in the pool and left out."),
@@ -110,23 +120,6 @@ class Scores:
     notes: tuple[str, ...]
 
 
-class _Tokens(NamedTuple):
-    """Tokens that are no ordinary logprob."""
-
-    null: int = 0
-    infinite: int = 0
-    sentinel: int = 0
-
-
-class _Rows(NamedTuple):
-    """Score rows in the order of the source."""
-
-    ids: pl.Series | None
-    log_confidence: NDArray[np.float64]
-    states: NDArray[np.int8]
-    tokens: _Tokens
-
-
 def read_scores(
     source: str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame,
     pool_ids: pl.Series,
@@ -178,13 +171,18 @@ def read_scores(
     check_metric(metric)
     origin = open_scores(source)
     try:
-        shards = [_read_rows(shard, metric) for shard in origin.shards]
-        if not shards:
+        if not origin.shards:
             raise SchemaError("there is no shard of scores in it.")
-        rows = _joined([rows for rows, _ in shards])
-        column = shards[0][1]
-        score_rows = _score_rows(rows, pool_ids)
-        return _aligned(rows, score_rows, column, metric, origin.name, origin.sha256)
+        placed = PlacedScores(pool_ids.cast(pl.String))
+        for frame, column in read_shards(origin.shards, metric):
+            rows = _rows_of(frame, column, metric)
+            placed.add(rows)
+        if placed.may_repeat():
+            _check_unique(
+                pl.concat([_text_ids(frame["id"]) for frame, _ in read_shards(origin.shards, metric)])
+            )
+        placed.check()
+        return _scores(placed, column, metric, origin.name, origin.sha256 or _content_sha256(rows))
     except (SchemaError, ArrayError) as error:
         if str(error).startswith(origin.name):
             raise
@@ -255,12 +253,11 @@ def check_metric(metric: str) -> None:
         raise ConfigError(f"metric is {metric!r}; allowed are {', '.join(METRIC_COLUMNS)}.")
 
 
-def _read_rows(shard: Path | pl.DataFrame, metric: str) -> tuple[_Rows, ScoreColumn]:
-    frame, column = read_shard(shard, metric)
+def _rows_of(frame: pl.DataFrame, column: ScoreColumn, metric: str) -> ScoreRows:
     ids = _text_ids(frame["id"]) if "id" in frame.columns else None
     if column.kind == "tokens":
-        return _rows_of_tokens(ids, number_lists(frame[column.name]), metric), column
-    return _rows_of_ready(ids, frame[column.name], column), column
+        return _rows_of_tokens(ids, number_lists(frame[column.name]), metric)
+    return _rows_of_ready(ids, frame[column.name], column)
 
 
 def _text_ids(ids: pl.Series) -> pl.Series:
@@ -273,7 +270,7 @@ def _text_ids(ids: pl.Series) -> pl.Series:
         raise SchemaError(f"column 'id' is {ids.dtype}; text or whole numbers are needed.") from error
 
 
-def _rows_of_tokens(ids: pl.Series | None, lists: pl.Series, metric: str) -> _Rows:
+def _rows_of_tokens(ids: pl.Series | None, lists: pl.Series, metric: str) -> ScoreRows:
     states = np.where(lists.is_null(), NULL, SCORED).astype(np.int8)
     parts = [_flat(chunk) for chunk in lists.get_chunks()]
     n_null = sum(part.null_count() for part in parts)
@@ -293,10 +290,10 @@ def _rows_of_tokens(ids: pl.Series | None, lists: pl.Series, metric: str) -> _Ro
         lists = lists.list.eval(pl.when(element == SENTINEL).then(-np.inf).otherwise(element))
     log_confidence = log_confidence_of(lists, metric=metric).fill_null(np.nan).to_numpy()
     states[np.isnan(log_confidence) & (states == SCORED)] = EMPTY
-    return _Rows(ids, log_confidence, states, _Tokens(n_null, n_infinite, n_sentinel))
+    return ScoreRows(ids, log_confidence, states, TokenCounts(n_null, n_infinite, n_sentinel))
 
 
-def _rows_of_ready(ids: pl.Series | None, column: pl.Series, ready: ScoreColumn) -> _Rows:
+def _rows_of_ready(ids: pl.Series | None, column: pl.Series, ready: ScoreColumn) -> ScoreRows:
     if not (column.dtype.is_numeric() or column.dtype == pl.Null):
         raise SchemaError(f"column '{column.name}' is {column.dtype}; numbers are needed.")
     values = column.cast(pl.Float64)
@@ -307,7 +304,7 @@ def _rows_of_ready(ids: pl.Series | None, column: pl.Series, ready: ScoreColumn)
     if ready.kind == "confidence":
         with np.errstate(divide="ignore"):  # a confidence of 0 is a case: log 0 is minus infinity
             numbers = np.log(numbers)
-    return _Rows(ids, np.minimum(numbers, 0.0), states.astype(np.int8), _Tokens())
+    return ScoreRows(ids, np.minimum(numbers, 0.0), states.astype(np.int8), TokenCounts())
 
 
 def _extent(parts: list[pl.Series]) -> tuple[float, float]:
@@ -370,43 +367,8 @@ def _check_confidence(name: str, parts: list[pl.Series]) -> None:
     )
 
 
-def _joined(parts: list[_Rows]) -> _Rows:
-    ids = [part.ids for part in parts if part.ids is not None]
-    if ids and len(ids) < len(parts):
-        raise SchemaError("some shards have an 'id' column and others have none.")
-    return _Rows(
-        pl.concat(ids) if ids else None,
-        np.concatenate([part.log_confidence for part in parts]),
-        np.concatenate([part.states for part in parts]),
-        _Tokens(*(sum(counts) for counts in zip(*(part.tokens for part in parts), strict=True))),
-    )
-
-
-def _score_rows(rows: _Rows, pool_ids: pl.Series) -> NDArray[np.int64]:
-    """Give the score row of each pool row; -1 where it has none."""
-    if rows.ids is None:
-        if len(rows.states) != len(pool_ids):
-            raise SchemaError(
-                f"there is no 'id' column, and {len(rows.states):,} rows are not the pool's "
-                f"{len(pool_ids):,}: only as many rows can be joined by position. Add an 'id' column."
-            )
-        return np.arange(len(pool_ids), dtype=np.int64)
-    _check_unique(rows.ids)
-    score_frame = rows.ids.alias("id").to_frame().with_columns(pl.int_range(pl.len()).alias("score_row"))
-    pool_frame = pool_ids.cast(pl.String).alias("id").to_frame()
-    joined = pool_frame.join(score_frame, on="id", how="left", maintain_order="left")
-    score_rows = joined["score_row"].fill_null(-1).to_numpy()
-    if len(pool_ids) and (score_rows < 0).all():
-        raise SchemaError(
-            "no id is in the pool: "
-            + (f"the scores have {rows.ids[0]!r}" if len(rows.ids) else "the scores have no rows")
-            + f", the pool has {pool_ids[0]!r}."
-        )
-    return score_rows
-
-
 def _check_unique(ids: pl.Series) -> None:
-    repeated = ids.filter(ids.is_duplicated() & ids.is_not_null())
+    repeated = ids.filter(repeated_rows(ids) & ids.is_not_null())
     if len(repeated):
         raise SchemaError(
             f"{_count(repeated.n_unique(), 'id is', 'ids are')} there more than once, first {repeated[0]!r}; "
@@ -414,34 +376,25 @@ def _check_unique(ids: pl.Series) -> None:
         )
 
 
-def _aligned(
-    rows: _Rows,
-    score_rows: NDArray[np.int64],
-    column: ScoreColumn,
-    metric: str,
-    name: str,
-    sha256: str | None,
-) -> Scores:
-    matched = score_rows >= 0
-    log_confidence = np.full(len(score_rows), np.nan)
-    log_confidence[matched] = rows.log_confidence[score_rows[matched]]
-    states = rows.states[score_rows[matched]]
+def _scores(placed: PlacedScores, column: ScoreColumn, metric: str, name: str, sha256: str) -> Scores:
+    log_confidence, states = placed.log_confidence, placed.states
+    n_matched = int((states != MISSING).sum())
     counts = {
-        "pool": len(score_rows),
-        "rows": len(rows.states),
-        "matched": int(matched.sum()),
-        "missing": int((~matched).sum()),
-        "foreign": len(rows.states) - int(matched.sum()),
+        "pool": len(states),
+        "rows": placed.n_rows,
+        "matched": n_matched,
+        "missing": len(states) - n_matched,
+        "foreign": placed.n_rows - n_matched,
         "null": int((states == NULL).sum()),
         "empty": int((states == EMPTY).sum()),
         "nan": int((states == NAN).sum()),
         "zero_confidence": int((log_confidence == -np.inf).sum()),
         "one_confidence": int((log_confidence == 0.0).sum()),
-        "null_tokens": rows.tokens.null,
-        "infinite_tokens": rows.tokens.infinite,
-        "sentinel_tokens": rows.tokens.sentinel,
+        "null_tokens": placed.tokens.null,
+        "infinite_tokens": placed.tokens.infinite,
+        "sentinel_tokens": placed.tokens.sentinel,
     }
-    if len(score_rows) and np.isnan(log_confidence).all():
+    if len(states) and np.isnan(log_confidence).all():
         found = ", ".join(
             f"{counts[why]:,} {why}" for why in ("missing", "null", "empty", "nan") if counts[why]
         )
@@ -450,17 +403,19 @@ def _aligned(
         log_confidence=log_confidence,
         metric=metric if column.kind == "tokens" else READY_MADE,
         name=name,
-        sha256=sha256 or _content_sha256(rows),
+        sha256=sha256,
         counts=counts,
-        notes=_notes(counts, column, has_ids=rows.ids is not None),
+        notes=_notes(counts, column, has_ids=placed.has_ids),
     )
 
 
-def _content_sha256(rows: _Rows) -> str:
+def _content_sha256(rows: ScoreRows) -> str:
     """Hash what matters of a frame, so that neither chunks nor a Polars version change it."""
     digest = hashlib.sha256()
     if rows.ids is not None:
-        digest.update("\n".join(rows.ids.fill_null("").to_list()).encode("utf-8"))
+        for start in range(0, len(rows.ids), HASHED_ROWS):
+            block = rows.ids.slice(start, HASHED_ROWS).fill_null("")
+            digest.update(("\n" * bool(start) + "\n".join(block)).encode("utf-8"))
     digest.update(rows.log_confidence.astype("<f8").tobytes())
     return digest.hexdigest()
 
