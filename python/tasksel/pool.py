@@ -21,6 +21,7 @@ from tasksel.pool_files import scan_file
 from tasksel.pool_ids import fill_frame
 from tasksel.pool_notes import pool_notes
 from tasksel.pool_shapes import TEXT_COLUMNS, ShapePlan, plan_shape
+from tasksel.pool_urls import is_url, scan_url, url_name
 from tasksel.run_folder import file_sha256
 from tasksel_core.errors import ConfigError, SchemaError
 
@@ -67,7 +68,8 @@ def read_pool(
     Parameters
     ----------
     source : path, pl.DataFrame, pl.LazyFrame or Pool
-        A Parquet, JSONL, JSON, CSV or TSV file, a frame, or a pool that was read already.
+        A Parquet, JSONL, JSON, CSV or TSV file, a frame, or a pool that was read already; Parquet and JSONL
+        also behind a URL that polars reads, as ``s3://bucket/pool.parquet``.
     task_column, id_column : str, optional
         Columns to take the task and the id from, instead of those of the shape.
 
@@ -175,7 +177,7 @@ def load_pool(source: PoolSource, *, task_column: str | None = None, id_column: 
     plan = _plan(name, scan, task_column, id_column)
     shaped = scan.frame.select(plan.columns).collect()
     frame = fill_frame(shaped.lazy(), name).collect()
-    if isinstance(source, (pl.DataFrame, pl.LazyFrame)):
+    if isinstance(source, (pl.DataFrame, pl.LazyFrame)) or is_url(source):
         sha256 = _frame_sha256(frame)
     else:
         sha256 = file_sha256(_path(source))
@@ -193,6 +195,8 @@ def _scan(
         source = source.lazy()
     if isinstance(source, pl.LazyFrame):
         return _FRAME_NAME, FileScan(source)
+    if is_url(source):
+        return url_name(source), scan_url(source, eager=eager)
     path = _path(source)
     text_columns = TEXT_COLUMNS | {column for column in (task_column, id_column) if column is not None}
     return path.name, scan_file(path, text_columns=text_columns, eager=eager)
