@@ -9,28 +9,30 @@ import os
 import socket
 import threading
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from tasksel.endpoint_connection import HttpRequest, KeptConnection, send_once
 from tasksel_core.errors import ConfigError, ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_KEY_VARIABLE", "Attempt", "Endpoint", "Reply"]
+__all__ = ["DEFAULT_KEY_VARIABLE", "Attempt", "Endpoint", "KeptConnection", "Reply", "Verdict"]
 
 DEFAULT_KEY_VARIABLE: Final = "OPENAI_API_KEY"
+Verdict = Literal["answered", "wait", "failed", "hopeless", "refused"]
+
+_ANSWERED: Final = 200
 _TOO_MANY: Final = 429
-_WRONG_ACCESS: Final = (401, 403, 404, 405)
-"""What every request to this endpoint would be answered with."""
+_TRY_AGAIN: Final = (408, 409, 425)
+_WRONG_ACCESS: Final = (401, 402, 403, 404, 405)
+"""What every request would be answered with: a wrong key, no credit, a wrong path or model."""
+_NO_QUOTA: Final = "insufficient_quota"
+"""OpenAI says 429 also where the credit is used up, and no waiting would help."""
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
-_MOST_REPLY_BYTES: Final = 1 << 26
-"""A reply of a model is some thousand tokens; what is longer than 64 MiB is none."""
-_READ_BYTES: Final = 1 << 16
 _SHORTEST_SECRET: Final = 12
 """Local servers take any key; "EMPTY" is no secret, and replacing it would damage what the model wrote."""
 
@@ -59,12 +61,29 @@ class Attempt(NamedTuple):
     retry_after_s: float | None = None
     maybe_paid: bool = False
 
+    @property
+    def verdict(self) -> Verdict:
+        """What to make of it.
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the key to another host."""
+        ``answered``; ``wait`` and try again, which is no failure; ``failed``, which another attempt may mend;
+        ``hopeless``, since every request would be answered so; ``refused`` for a reason of this request.
 
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
+        Examples
+        --------
+        >>> [Attempt(Reply(status, "")).verdict for status in (200, 429, 503, 401, 307, 400)]
+        ['answered', 'wait', 'failed', 'hopeless', 'hopeless', 'refused']
+        >>> Attempt(None).verdict
+        'failed'
+        """
+        if self.reply is None or self.reply.status >= 500 or self.reply.status in _TRY_AGAIN:
+            return "failed"
+        status = self.reply.status
+        if status == _ANSWERED:
+            return "answered"
+        if status == _TOO_MANY and _NO_QUOTA not in self.reply.body:
+            return "wait"
+        is_hopeless = status < 400 or status in _WRONG_ACCESS or status == _TOO_MANY
+        return "hopeless" if is_hopeless else "refused"
 
 
 @dataclass(frozen=True)
@@ -138,18 +157,17 @@ class Endpoint:
         """
         patience = _Patience(self, stopped or threading.Event())
         while True:
-            reply, retry_after_s, _ = self.attempt(path, body)
-            if reply is not None and reply.status in _WRONG_ACCESS:
+            attempt = self.attempt(path, body)
+            reply, verdict = attempt.reply, attempt.verdict
+            if verdict == "hopeless":
                 raise ProviderError(self.describe(reply, "which no other request would change"))
-            if (
-                reply is not None
-                and (reply.status == 200 or 400 <= reply.status < 500)
-                and (reply.status not in (_TOO_MANY, 408, 409, 425))
-            ):
+            if reply is not None and verdict in ("answered", "refused"):
                 return reply
-            patience.pause(reply, retry_after_s)
+            patience.pause(reply, attempt.retry_after_s)
 
-    def attempt(self, path: str, body: Mapping[str, Any]) -> Attempt:
+    def attempt(
+        self, path: str, body: Mapping[str, Any] | None, *, connection: KeptConnection | None = None
+    ) -> Attempt:
         """Post `body` as JSON once; whether to try again is for the caller to decide.
 
         Redirects are not followed. Wherever a reply quotes the key, asterisks stand for it.
@@ -158,8 +176,10 @@ class Endpoint:
         ----------
         path : str
             Below the base URL.
-        body : mapping
-            What `json.dumps` takes.
+        body : mapping or None
+            What `json.dumps` takes; with None the path is only read.
+        connection : KeptConnection, optional
+            Used, and left open for the next request; without one each request opens its own.
 
         Returns
         -------
@@ -175,20 +195,16 @@ class Endpoint:
         headers = {"Content-Type": "application/json", "Accept": "application/json", **dict(self.headers)}
         if key:
             headers[self.key_header] = f"{self.key_prefix}{key}"
-        request = urllib.request.Request(  # noqa: S310 - the scheme was checked
-            f"{self.base_url.rstrip('/')}/{path}",
-            data=json.dumps(body).encode(),
-            headers=headers,
-            method="POST",
-        )
-        opener = urllib.request.build_opener(_NoRedirects)
+        url = f"{self.base_url.rstrip('/')}/{path}"
+        content = None if body is None else json.dumps(body).encode()
+        send = send_once if connection is None else connection.send
         try:
-            with _opened(opener, request, self.timeout_s) as answered:
-                content = _read_all(answered, time.monotonic() + self.timeout_s)
-                retry_after_s = _read_retry_after(answered.headers.get("Retry-After"))
-                return Attempt(Reply(int(answered.status), _without(key, content)), retry_after_s)
+            reply = send(HttpRequest(url, headers, content, self.timeout_s))
         except (OSError, http.client.HTTPException) as error:
             return Attempt(None, maybe_paid=not _never_arrived(error))
+        return Attempt(
+            Reply(reply.status, _without(key, reply.content)), _read_retry_after(reply.retry_after)
+        )
 
     def _read_key(self) -> str:
         key = os.environ.get(self.key_variable, "").strip()
@@ -247,43 +263,6 @@ def _read_retry_after(text: str | None) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
-
-
-def _opened(opener: urllib.request.OpenerDirector, request: urllib.request.Request, timeout_s: float) -> Any:
-    """Open a request; an error's status is a reply like any other."""
-    try:
-        return opener.open(request, timeout=timeout_s)
-    except urllib.error.HTTPError as error:
-        return error
-
-
-def _read_all(answered: Any, deadline_s: float) -> bytes:
-    """Read a reply to its end.
-
-    A socket's timeout is for each piece: a server that sends a byte now and then would never run into it.
-
-    Raises
-    ------
-    OSError
-        The deadline passed, the connection broke, or the reply is longer than any reply of a model.
-    http.client.HTTPException
-        The reply stops before its stated length.
-    """
-    length = answered.headers.get("Content-Length")
-    wanted = int(length) if length and length.isdecimal() else None
-    content = bytearray()
-    while wanted is None or len(content) < wanted:
-        piece = answered.read1(_READ_BYTES)
-        if not piece:
-            break
-        content += piece
-        if time.monotonic() > deadline_s:
-            raise TimeoutError
-        if len(content) > _MOST_REPLY_BYTES:
-            raise OSError("The reply is too long.")
-    if wanted is not None and len(content) < wanted:
-        raise http.client.IncompleteRead(bytes(content), wanted - len(content))
-    return bytes(content)
 
 
 def _never_arrived(error: Exception) -> bool:

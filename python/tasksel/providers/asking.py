@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Asker"]
 
-_TOO_MANY: Final = 429
-_TRY_AGAIN: Final = (408, 409, 425)
-_WRONG_ACCESS: Final = (401, 402, 403, 404, 405)
-"""What every request would be answered with: a wrong key, no credit, a wrong path or model."""
-_NO_QUOTA: Final = "insufficient_quota"
-"""OpenAI says 429 also where the credit is used up, and no waiting would help."""
 _FILTER: Final = "content_filter"
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
@@ -267,7 +261,7 @@ class Asker:
                 lost.append((reservation.usage.input_tokens, reservation.usage.output_tokens))
             answer = self._take(provider, each, attempt, permit, reservation)
             if answer is None:
-                failures += attempt.reply is None or attempt.reply.status != _TOO_MANY
+                failures += attempt.verdict == "failed"
                 if failures < self.max_attempts:
                     if failures:
                         self.stopped.wait(min(_FIRST_PAUSE_S * 2 ** (failures - 1), _LONGEST_PAUSE_S))
@@ -297,8 +291,8 @@ class Asker:
         reservation: Reservation,
     ) -> Answer | None:
         """Keep what came; None where it is worth another attempt."""
-        reply = attempt.reply
-        if reply is not None and reply.status == ANSWERED:
+        reply, verdict = attempt.reply, attempt.verdict
+        if reply is not None and verdict == "answered":
             entry = each.entry(reply)
             self.journal.append_all([entry])
             usage = entry_usage(provider, entry)
@@ -310,18 +304,18 @@ class Asker:
             self.caps.settle(reservation, reservation.usage)
         else:
             self.caps.release(reservation)
-        if reply is None or reply.status >= 500 or reply.status in _TRY_AGAIN:
+        if reply is None or verdict == "failed":
             self.pacing.failed(permit, attempt.retry_after_s)
             return None
-        if reply.status == _TOO_MANY and _NO_QUOTA not in reply.body:
+        if verdict == "wait":
             self.pacing.asked_to_wait(permit, attempt.retry_after_s)
             return None
         self.pacing.refused(permit)
+        if verdict == "hopeless":
+            raise ProviderError(provider.describe(reply, "which no other request would change"))
         return self._refused_answer(provider, reply)
 
     def _refused_answer(self, provider: RemoteProvider, reply: Reply) -> Answer:
-        if reply.status < 400 or reply.status in _WRONG_ACCESS or reply.status == _TOO_MANY:
-            raise ProviderError(provider.describe(reply, "which no other request would change"))
         if _FILTER in reply.body:
             return Answer(None, "filtered", f"status {reply.status}")
         self._refused += 1
