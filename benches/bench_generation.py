@@ -1,12 +1,21 @@
-"""What measuring every token costs: `generate` with the recorder against `generate` alone.
+"""What measuring every token costs, and how fast the engine answers a pool.
 
 ``python benches/bench_generation.py`` prints the ratios, in CPU time on one thread, with ``--json`` one JSON
-object. The tokens of all variants must be equal. The goal is at most 1.3 times the CPU time of plain
-generation: a ratio of at least 0.77.
+object. The tokens of all variants must be equal.
+
+The cases of *generation* have `generate` with the recorder against `generate` alone: at most 1.3 times its
+CPU time is wanted, a ratio of at least 0.77. Those of *engine* have a pool of prompts of different lengths
+with answers of different lengths: batched as scoring does it and measured, against `generate` for one prompt
+at a time, which measures nothing; the same batches with ``output_scores``; and `generate_batch`, the
+continuous batching of transformers, whose cache is given the size that the pool needs.
+
+``python benches/bench_generation.py --device cuda --model-size 1b --max-new-tokens 128`` prints the tokens a
+second, the memory and the use of one device instead.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +23,8 @@ from typing import Any
 import pytest
 
 from contest import Alternative, Case, Goal, main, measure
+from generation_throughput import print_throughput
+from generation_workloads import MODEL_SIZES, PoolAnswers, build_model, make_prompts
 from tasksel.generation import TokenRecorder
 
 ROUNDS = 9
@@ -37,7 +48,7 @@ WORKLOADS = {
 }
 
 
-def build_model(workload: Workload):
+def build_network(workload: Workload):
     import torch
     import transformers
 
@@ -64,7 +75,7 @@ class Variants:
         import torch
 
         torch.set_num_threads(1)
-        self.model = build_model(workload)
+        self.model = build_network(workload)
         self.workload = workload
         generator = torch.Generator().manual_seed(1)
         shape = (workload.batch_rows, workload.prompt_tokens)
@@ -126,6 +137,50 @@ def same_tokens(_: Variants, ours: Any, theirs: Any) -> str:
     return "same tokens"
 
 
+@dataclass(frozen=True)
+class PoolWorkload:
+    """A model and the prompts that it answers."""
+
+    model_size: str
+    n_prompts: int
+    longest: int
+    shared: int
+    new_tokens: int
+
+
+POOLS = {
+    "demo-sized model": PoolWorkload("demo", 96, longest=60, shared=0, new_tokens=64),
+    "20M parameters": PoolWorkload("20m", 24, longest=80, shared=0, new_tokens=64),
+    "20M parameters, shared instruction": PoolWorkload("20m", 24, longest=60, shared=160, new_tokens=32),
+}
+
+
+def made_pool(workload: PoolWorkload, _: float) -> PoolAnswers:
+    """Build the model and draw the prompts; there is no smaller one."""
+    import torch
+
+    torch.set_num_threads(1)
+    size = MODEL_SIZES[workload.model_size]
+    prompts = make_prompts(workload.n_prompts, workload.longest, size.vocab_size, shared=workload.shared)
+    return PoolAnswers(build_model(size, mean_tokens=40), prompts, workload.new_tokens)
+
+
+def batched_continuously(pool: PoolAnswers) -> Any:
+    """Answer by `generate_batch` with a page for every prompt and its answer."""
+    page_size = 128
+    n_pages = sum(-(-(len(prompt) + pool.max_new_tokens) // page_size) for prompt in pool.prompts)
+    return pool.continuous(page_size=page_size, num_blocks=n_pages + 2, max_batch_tokens=256)
+
+
+def same_answers(_: PoolAnswers, ours: Any, theirs: Any) -> str:
+    """Raise unless the tokens of every answer are the same."""
+    found = [generation.token_ids.tolist() for generation in ours]
+    others = [getattr(answer, "token_ids", answer) for answer in theirs]
+    assert found == [answer if isinstance(answer, list) else answer.tolist() for answer in others]
+    lengths = sorted(map(len, found))
+    return f"same {sum(lengths)} tokens, answers of {lengths[0]} to {lengths[-1]}"
+
+
 MODULES = ("torch", "transformers")
 CASES = [
     Case(
@@ -143,6 +198,28 @@ CASES = [
         note="recording may take 1.3 times the time of generation without it, a ratio of 0.77",
     )
     for name, workload in WORKLOADS.items()
+]
+CASES += [
+    Case(
+        "engine",
+        name,
+        partial(made_pool, workload),
+        PoolAnswers.engine,
+        (
+            Alternative("one prompt at a time", PoolAnswers.one_by_one, goal=Goal(2.0, 4.0)),
+            Alternative("output_scores", PoolAnswers.output_scores, goal=Goal(1.0, 1.3)),
+            Alternative("generate_batch", batched_continuously, goal=Goal(1.0, 2.0)),
+            *(
+                [Alternative("engine without sharing", partial(PoolAnswers.engine, shares_prefix=False))]
+                if workload.shared
+                else []
+            ),
+        ),
+        same_answers,
+        modules=MODULES,
+        note="tasksel measures every token; of the others output_scores measures as much",
+    )
+    for name, workload in POOLS.items()
 ]
 
 
@@ -169,4 +246,7 @@ def bench_generation(case, benchmark, contests):
 
 
 if __name__ == "__main__":
-    main(__file__, __doc__, CASES)
+    if "--device" in sys.argv:
+        print_throughput(__doc__)
+    else:
+        main(__file__, __doc__, CASES)

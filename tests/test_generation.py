@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from tasksel.generation import BatchGenerator, TokenRecorder, generate, load_model
+from tasksel.generation_loop import GreedyLoop, shared_prefix_tokens
+from tasksel.generation_states import PromptStates
+from tasksel.hidden_states import embed_hidden_states
 from tasksel.prompt_encoding import PromptEncoder
 from tasksel_core.errors import ConfigError, TaskselError
 
@@ -194,22 +198,27 @@ def test_logits_that_are_not_finite_are_refused(save_tiny_model, tmp_path):
         answer(broken, PROMPTS[:1])
 
 
-def test_a_batch_beyond_the_memory_is_halved_and_the_order_kept(tiny):
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("no room"), RuntimeError("DefaultCPUAllocator: not enough memory: you tried")],
+    ids=["cuda", "cpu"],
+)
+def test_a_batch_beyond_the_memory_is_halved_and_the_order_kept(tiny, error):
     token_ids = [encoded.token_ids for encoded in encode(tiny, PROMPTS[:7])]
     generator = BatchGenerator(tiny, max_new_tokens=4)
     whole = generator.generate(token_ids)
     assert generator.split_batches == 0
     tried = []
-    real = tiny.model.generate
+    real = tiny.model.forward
 
-    def run_out_of_memory(*, input_ids, **rest):  # a device of 2 rows: lack of memory cannot be had on a CPU
+    def run_out_of_memory(input_ids, **rest):  # a device of 2 rows: lack of memory cannot be had on a CPU
         tried.append(len(input_ids))
         if len(input_ids) > 2:
-            raise torch.OutOfMemoryError("out of memory")
+            raise error
         return real(input_ids=input_ids, **rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny.model, "generate", run_out_of_memory)
+        patch.setattr(tiny.model, "forward", run_out_of_memory)
         halved = generator.generate(token_ids)
         assert [generation.text for generation in halved] == [generation.text for generation in whole]
         assert generator.split_batches == 3
@@ -219,13 +228,25 @@ def test_a_batch_beyond_the_memory_is_halved_and_the_order_kept(tiny):
 
 
 def test_one_prompt_beyond_the_memory_is_one_sentence(tiny):
-    def run_out_of_memory(**_):
+    def run_out_of_memory(*_, **__):
         raise torch.OutOfMemoryError("out of memory")
 
+    generator = BatchGenerator(tiny, max_new_tokens=4)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny.model, "generate", run_out_of_memory)
+        patch.setattr(generator.loop, "answer", run_out_of_memory)
         with pytest.raises(ConfigError, match=r"prompt of 3 tokens and 4 new ones.*lower max_new_tokens"):
-            BatchGenerator(tiny, max_new_tokens=4).generate([np.array([1, 5, 6], dtype=np.int32)])
+            generator.generate([np.array([1, 5, 6], dtype=np.int32)])
+
+
+def test_another_error_of_the_model_is_not_taken_for_a_lack_of_memory(tiny):
+    def fail(*_, **__):
+        raise RuntimeError("shapes do not fit")
+
+    generator = BatchGenerator(tiny, max_new_tokens=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generator.loop, "answer", fail)
+        with pytest.raises(RuntimeError, match="shapes do not fit"):
+            generator.generate([np.array([1, 5, 6], dtype=np.int32)] * 2)
 
 
 def test_bfloat16_is_measured_in_float32(tiny_model_folder):
@@ -234,3 +255,120 @@ def test_bfloat16_is_measured_in_float32(tiny_model_folder):
     generations = answer(causal_model, PROMPTS)
     assert all(generation.token_logprobs.dtype == np.float32 for generation in generations)
     assert all((generation.token_logprobs <= 0).all() for generation in generations)
+
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+GATED = {**SMALL, "intermediate_size": 64, "num_key_value_heads": 2, "head_dim": 8}
+MODELS = {
+    "qwen3": ("Qwen3Config", GATED, True),
+    "gpt2": ("GPT2Config", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}, None),
+    "opt": ("OPTConfig", {**SMALL, "ffn_dim": 64, "word_embed_proj_dim": 16}, None),
+    "bloom": ("BloomConfig", {"hidden_size": 32, "n_layer": 2, "n_head": 4}, False),
+    "sliding windows": ("MistralConfig", {**GATED, "sliding_window": 8}, False),
+    "windows in some layers": ("Gemma3TextConfig", {**GATED, "sliding_window": 8}, False),
+    "no attention": ("MambaConfig", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}, False),
+}
+"""Configuration of a small model, and whether the loop of our own must or must not take it."""
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_other_models_give_what_generate_gives_by_whichever_loop(tiny, kind):
+    name, settings, takes_loop = MODELS[kind]
+    special = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    torch.manual_seed(0)
+    config = getattr(transformers, name)(
+        vocab_size=tiny.n_embeddings, initializer_range=0.3, **settings, **special
+    )
+    network = transformers.AutoModelForCausalLM.from_config(config).eval()
+    network.generation_config = transformers.GenerationConfig()
+    # Many end tokens, so that answers of random weights have different lengths.
+    other = dataclasses.replace(tiny, model=network, eos_ids=tuple(range(2, 320, 16)), context_tokens=128)
+    prompts = [
+        encoded.token_ids for encoded in encode(other, ["a shared beginning of all " + p for p in PROMPTS])
+    ]
+    generator = BatchGenerator(other, max_new_tokens=NEW_TOKENS)
+    if takes_loop is not None:
+        assert (generator.loop is not None) == takes_loop
+    assert_close(generator.generate(prompts), generate(other, prompts, max_new_tokens=NEW_TOKENS))
+
+
+def assert_close(found, expected):
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours.token_ids, theirs.token_ids)
+        assert (ours.text, ours.finish_reason) == (theirs.text, theirs.finish_reason)
+        for name in ("token_logprobs", "token_entropy", "token_margin"):
+            np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("shares_prefix", [False, True])
+@pytest.mark.parametrize("drops_ended", [False, True])
+@pytest.mark.parametrize("max_new_tokens", [1, 24])
+def test_the_loop_gives_what_generate_gives(tiny, shares_prefix, drops_ended, max_new_tokens):
+    prompts = ["The quick brown fox jumps over the lazy dog; " + prompt for prompt in PROMPTS]
+    prompts = [encoded.token_ids for encoded in encode(tiny, prompts)]
+    loop = GreedyLoop(tiny, shares_prefix=shares_prefix, drops_ended=drops_ended)
+    states = PromptStates(tiny.model, is_wanted=False)
+    new_token_ids, measured = loop.answer(prompts, max_new_tokens=max_new_tokens, states=states)
+    for row, expected in enumerate(generate(tiny, prompts, max_new_tokens=max_new_tokens)):
+        stop = len(expected.token_ids)
+        np.testing.assert_array_equal(new_token_ids[row, :stop], expected.token_ids)
+        np.testing.assert_allclose(measured[:stop, 0, row], expected.token_logprobs, atol=2e-5, rtol=0)
+        np.testing.assert_allclose(measured[:stop, 2, row], expected.token_margin, atol=2e-5, rtol=0)
+
+
+def test_ended_rows_leave_the_batch(tiny):
+    rows = []
+    prompts = [encoded.token_ids for encoded in encode(tiny, PROMPTS)]
+    hook = tiny.model.register_forward_pre_hook(
+        lambda _module, _given, named: rows.append(len(named["input_ids"])), with_kwargs=True
+    )
+    BatchGenerator(tiny, max_new_tokens=NEW_TOKENS).generate(prompts)
+    hook.remove()
+    assert rows[-1] < rows[-NEW_TOKENS]
+
+
+def test_rows_that_are_asked_for_ends_every_few_steps_lose_nothing(tiny):
+    prompts = [encoded.token_ids for encoded in encode(tiny, PROMPTS)]
+    generator = BatchGenerator(tiny, max_new_tokens=NEW_TOKENS)
+    generator.loop._steps_per_check = 8  # as on an accelerator
+    assert_close(generator.generate(prompts), generate(tiny, prompts, max_new_tokens=NEW_TOKENS))
+
+
+def test_prompts_without_padding_need_no_mask(tiny):
+    prompts = [np.array([1, 5, 6 + row], dtype=np.int32) for row in range(9)]
+    generator = BatchGenerator(tiny, max_new_tokens=NEW_TOKENS)
+    assert_close(generator.generate(prompts), generate(tiny, prompts, max_new_tokens=NEW_TOKENS))
+
+
+def test_equal_prompts_share_all_but_their_last_token(tiny):
+    prompts = [np.arange(1, 40, dtype=np.int32)] * 6
+    assert shared_prefix_tokens(prompts) == 38
+    generator = BatchGenerator(tiny, max_new_tokens=NEW_TOKENS)
+    assert_close(generator.generate(prompts), generate(tiny, prompts, max_new_tokens=NEW_TOKENS))
+
+
+def test_a_loop_that_does_not_agree_is_not_used(tiny):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GreedyLoop, "answer", lambda *_, **__: (np.zeros((3, 3), int), np.zeros((3, 4, 3))))
+        assert BatchGenerator(tiny, max_new_tokens=4).loop is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GreedyLoop, "answer", lambda *_, **__: {}["no such layer"])
+        assert BatchGenerator(tiny, max_new_tokens=4).loop is None
+    small = dataclasses.replace(tiny, context_tokens=8)
+    assert BatchGenerator(small, max_new_tokens=4).loop is None
+
+
+@pytest.mark.parametrize("has_base", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_hidden_means_come_from_the_pass_that_answers(tiny_model_folder, monkeypatch, has_base, dtype):
+    causal_model = load_model(str(tiny_model_folder), device="cpu", dtype=dtype)
+    prompts = [encoded.token_ids for encoded in encode(causal_model, PROMPTS)]
+    expected = embed_hidden_states(causal_model, PROMPTS)
+    if not has_base:
+        monkeypatch.setattr(type(causal_model.model), "base_model", property(lambda model: model))
+    generator = BatchGenerator(causal_model, max_new_tokens=NEW_TOKENS, records_hidden=True)
+    found = generator.answer(prompts)
+    tolerance = (1e-5 if dtype == "float32" else 2e-2) * np.abs(expected).max()
+    np.testing.assert_allclose(found.hidden_means, expected, rtol=0, atol=tolerance)
+    assert len(found.generations) == len(PROMPTS)
+    assert BatchGenerator(causal_model, max_new_tokens=1).answer(prompts).hidden_means is None

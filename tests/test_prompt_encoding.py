@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tasksel.causal_model import load_model
 from tasksel.generation import generate
-from tasksel.prompt_encoding import PromptEncoder, check_prompt_template
+from tasksel.prompt_encoding import PromptEncoder, check_prompt_template, plan_batches
 from tasksel_core.errors import ConfigError
 
 pytest.importorskip("transformers", reason="the extra hf is not installed")
@@ -174,3 +175,15 @@ def test_a_tokenizer_of_another_model_is_noticed(tmp_path, save_tiny_model):
     causal_model.tokenizer.add_tokens(["hippopotamus"])
     with pytest.raises(ConfigError, match=r"gives token 320.*only 320 tokens"):
         encode(causal_model, ["a hippopotamus"])
+
+
+def test_batches_hold_similar_lengths_and_every_prompt_once():
+    lengths = np.random.default_rng(0).integers(1, 500, 300).tolist()
+    batches = plan_batches(lengths, max_new_tokens=20, batch_tokens=2000, max_batch_rows=16)
+    assert sorted(position for batch in batches for position in batch) == list(range(300))
+    for batch in batches:
+        widest = max(lengths[position] for position in batch) + 20
+        assert len(batch) == 1 or len(batch) * widest <= 2000
+        assert len(batch) <= 16
+    flat = [lengths[position] for batch in batches for position in batch]
+    assert flat == sorted(lengths, reverse=True)

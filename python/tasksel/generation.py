@@ -1,19 +1,22 @@
 """A Hugging Face causal language model answers prompts, and every token that it writes is measured.
 
-Decoding is greedy. A recorder inside `transformers`' own generation loop keeps four numbers a token
-(logprob, entropy, margin, and a check), so that memory grows with batch x tokens and not, as with
-`output_scores`, with batch x tokens x vocabulary. Neither torch nor transformers is imported before a
-model is really loaded.
+Decoding is greedy. Four numbers a token are kept (logprob, entropy, margin, and a check), so that memory
+grows with batch x tokens and not, as with `output_scores`, with batch x tokens x vocabulary. Neither torch
+nor transformers is imported before a model is really loaded.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from tasksel.causal_model import CausalModel, load_model
+from tasksel.generation_loop import GreedyLoop
+from tasksel.generation_recorder import TokenRecorder
+from tasksel.generation_states import PromptStates
 from tasksel.prompt_encoding import pad_left
 from tasksel_core.errors import ConfigError, TaskselError
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = [
+    "BatchAnswers",
     "BatchGenerator",
     "CausalModel",
     "Generation",
@@ -31,8 +35,8 @@ __all__ = [
     "load_model",
 ]
 
-_LOWEST_EXPONENT = -104.0
-"""exp(-104) is 0 in float32, so that clamping here changes no sum and keeps 0 x -inf out of the entropy."""
+_CHECKED_TOKENS = 16
+"""Room that comparing the loops needs; a model with a smaller context is left to `generate`."""
 
 
 @dataclass(frozen=True)
@@ -43,98 +47,43 @@ class Generation:
     ----------
     text : str
         The answer without special tokens.
-    token_ids : ndarray of int32, shape (n_tokens,)
-        The tokens as generated, the end token included.
+    token_ids : ndarray of int32, shape (n_tokens,), or None
+        The tokens as generated, the end token included; None where a server does not tell them.
     token_logprobs : ndarray of float32, shape (n_tokens,)
         Natural log of the probability that the model gave to each token.
     token_entropy : ndarray of float32, shape (n_tokens,)
-        Entropy of the full next-token distribution in nats.
+        Entropy of the next-token distribution in nats: of the whole one, or truncated (`entropy_top_k`).
     token_margin : ndarray of float32, shape (n_tokens,)
         Probability of the most likely token minus that of the second.
     finish_reason : {"stop", "length"}
         ``stop`` when the model ended the answer, ``length`` when `max_new_tokens` did.
+    entropy_top_k : int or None
+        How many of the likeliest tokens the entropy was made from, all others taken as one outcome; None
+        where it is that of the whole distribution.
     """
 
     text: str
-    token_ids: npt.NDArray[np.int32]
+    token_ids: npt.NDArray[np.int32] | None
     token_logprobs: npt.NDArray[np.float32]
     token_entropy: npt.NDArray[np.float32]
     token_margin: npt.NDArray[np.float32]
     finish_reason: Literal["stop", "length"]
+    entropy_top_k: int | None = None
 
 
-@dataclass
-class TokenRecorder:
-    """A logits processor that changes nothing and measures each step of a greedy generation.
-
-    A step is measured one call late, when the emitted token stands at the end of `input_ids`: the
-    numbers then belong to the token that was really emitted, without a second argmax (which on a CPU
-    costs more than everything done here), and the logits, which generation no longer needs, can be
-    overwritten in place.
-
-    With z the logits minus the logit of the emitted token and s the sum of exp(z) over the *other*
-    tokens, the logprob is -log1p(s) (exact to the last digit also near probability 1), the entropy
-    log1p(s) - sum(z exp(z)) / (1 + s), the margin -expm1(max z) / (1 + s).
+class BatchAnswers(NamedTuple):
+    """Answers of one batch, in the order of its prompts.
 
     Attributes
     ----------
-    steps : list of Tensor, each float32 of shape (4, batch)
-        Logprob, entropy, margin and largest z of the other tokens; the last is positive where the
-        emitted token was not the most likely one.
+    generations : list of Generation
+        One a prompt.
+    hidden_means : ndarray of float32, shape (n_prompts, n_dimensions), or None
+        Mean last hidden state over each prompt's tokens, where it was asked for.
     """
 
-    steps: list[Any] = field(default_factory=list)
-    _pending: Any = None
-    _exponentials: Any = None
-
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Measure the step before this one and keep `scores` (batch, vocabulary) for the next call."""
-        if self._pending is not None:
-            self._measure(input_ids[:, -1:])
-        self._pending = scores
-        return scores
-
-    def finish(self, new_token_ids: Any) -> Any:
-        """Measure the last step and return all of them.
-
-        Parameters
-        ----------
-        new_token_ids : Tensor of int64, shape (batch, n_new)
-            What generation returned after the prompt.
-
-        Returns
-        -------
-        Tensor of float32, shape (n_new, 4, batch)
-        """
-        import torch
-
-        n_new = new_token_ids.shape[1]
-        # Where the stop check runs a step late (mps), one step more was measured than was returned.
-        if len(self.steps) < n_new:
-            with torch.inference_mode():  # the logits were made in it, if generation ran in it
-                self._measure(new_token_ids[:, -1:])
-        if len(self.steps) < n_new:
-            raise TaskselError(f"Only {len(self.steps)} of {n_new} generated tokens passed the recorder.")
-        return torch.stack(self.steps[:n_new])
-
-    def _measure(self, token_ids: Any) -> None:
-        import torch
-
-        z = self._pending.sub_(self._pending.gather(-1, token_ids))
-        z.scatter_(-1, token_ids, float("-inf"))
-        second = z.amax(-1)
-        # Rows that ended before emit padding, whose z may be large: kept finite here, cut later.
-        z.clamp_(_LOWEST_EXPONENT, 0.0)
-        if self._exponentials is None:
-            self._exponentials = torch.empty_like(z)
-        exponentials = torch.exp(z, out=self._exponentials)
-        others = exponentials.sum(-1)
-        weighted = exponentials.mul_(z).sum(-1)
-        log_total, inverse_total = others.log1p(), 1.0 / (1.0 + others)
-        entropy = log_total - weighted * inverse_total
-        margin = -second.expm1() * inverse_total
-        self.steps.append(torch.stack([-log_total, entropy, margin, second]))
-        self._pending = None
+    generations: list[Generation]
+    hidden_means: npt.NDArray[np.float32] | None
 
 
 def generate(
@@ -161,33 +110,55 @@ def generate(
     TaskselError
         The model gave numbers that are not finite, or emitted a token that is not the most likely one.
     """
+    states = PromptStates(causal_model.model, is_wanted=False)
+    new_token_ids, measured = _generate(
+        causal_model, prompt_token_ids, max_new_tokens=max_new_tokens, states=states
+    )
+    return _cut_generations(causal_model, new_token_ids, measured, max_new_tokens)
+
+
+def _generate(
+    causal_model: CausalModel,
+    prompt_token_ids: Sequence[npt.NDArray[np.int32]],
+    *,
+    max_new_tokens: int,
+    states: PromptStates,
+    static_cache: bool = False,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Answer a batch by the loop of transformers; returns what `GreedyLoop.answer` does."""
     import torch
     from transformers import GenerationConfig, LogitsProcessorList
 
-    input_ids, attention_mask = pad_left(prompt_token_ids, causal_model.pad_id)
+    padded, seen = pad_left(prompt_token_ids, causal_model.pad_id)
+    input_ids, mask = (torch.from_numpy(array).to(causal_model.device) for array in (padded, seen))
     recorder = TokenRecorder()
     config = GenerationConfig(
         do_sample=False,
         num_beams=1,
         use_cache=True,
+        cache_implementation="static" if static_cache else None,
         max_new_tokens=max_new_tokens,
         eos_token_id=list(causal_model.eos_ids) or None,
         pad_token_id=causal_model.pad_id,
     )
     with torch.inference_mode():
+        states.expect(input_ids, mask)
         sequences = causal_model.model.generate(
-            input_ids=torch.from_numpy(input_ids).to(causal_model.device),
-            attention_mask=torch.from_numpy(attention_mask).to(causal_model.device),
+            input_ids=input_ids,
+            attention_mask=mask,
             generation_config=config,
             logits_processor=LogitsProcessorList([recorder]),
         )
-        new_token_ids = sequences[:, input_ids.shape[1] :]
+        new_token_ids = sequences[:, padded.shape[1] :]
         measured = recorder.finish(new_token_ids).float().cpu().numpy()
-    return _cut_generations(causal_model, new_token_ids.cpu().numpy(), measured, max_new_tokens)
+    return new_token_ids.cpu().numpy(), measured
 
 
 class BatchGenerator:
     """Answers batch after batch and halves those that do not fit into the device's memory.
+
+    Where the model allows it, and gives there what it gives in `generate`, a loop of our own is used: ended
+    rows leave the batch, and a beginning that all its prompts share is read once.
 
     Parameters
     ----------
@@ -195,6 +166,12 @@ class BatchGenerator:
         From `load_model`.
     max_new_tokens : int
         Longest answer, the end token included.
+    records_hidden : bool
+        Whether the mean last hidden state over each prompt is kept, from the same pass.
+    shares_prefix : bool
+        Whether a shared beginning is read once where that pays.
+    static_cache : bool
+        Whether `generate` is used with a cache of fixed size, which it compiles the model for on CUDA.
 
     Attributes
     ----------
@@ -203,11 +180,30 @@ class BatchGenerator:
         digits, since kernels depend on the shape.
     """
 
-    def __init__(self, causal_model: CausalModel, *, max_new_tokens: int) -> None:
+    def __init__(
+        self,
+        causal_model: CausalModel,
+        *,
+        max_new_tokens: int,
+        records_hidden: bool = False,
+        shares_prefix: bool = True,
+        static_cache: bool = False,
+    ) -> None:
         self.causal_model = causal_model
         self.max_new_tokens = max_new_tokens
+        self.records_hidden = records_hidden
+        self.shares_prefix = shares_prefix
+        self.static_cache = static_cache
         self.split_batches = 0
         self._too_many_tokens: int | None = None
+
+    @functools.cached_property
+    def loop(self) -> GreedyLoop | None:
+        """The loop of our own; None where `generate` of transformers is used instead."""
+        if self.static_cache:
+            return None
+        loop = GreedyLoop(self.causal_model, shares_prefix=self.shares_prefix)
+        return loop if _agrees(loop, self.causal_model) else None
 
     def generate(self, prompt_token_ids: Sequence[npt.NDArray[np.int32]]) -> list[Generation]:
         """Answer one batch; see `generate`.
@@ -217,12 +213,26 @@ class BatchGenerator:
         ConfigError
             A single prompt does not fit into the device's memory.
         """
-        generations = None if self._is_known_to_fail(prompt_token_ids) else self._try(prompt_token_ids)
-        if generations is not None:
-            return generations
+        return self.answer(prompt_token_ids).generations
+
+    def answer(self, prompt_token_ids: Sequence[npt.NDArray[np.int32]]) -> BatchAnswers:
+        """Answer one batch, with the mean hidden states of its prompts where they were asked for.
+
+        Raises
+        ------
+        ConfigError
+            A single prompt does not fit into the device's memory.
+        """
+        answers = None if self._is_known_to_fail(prompt_token_ids) else self._try(prompt_token_ids)
+        if answers is not None:
+            return answers
         self.split_batches += 1
         half = (len(prompt_token_ids) + 1) // 2
-        return self.generate(prompt_token_ids[:half]) + self.generate(prompt_token_ids[half:])
+        first, second = self.answer(prompt_token_ids[:half]), self.answer(prompt_token_ids[half:])
+        means = None
+        if first.hidden_means is not None and second.hidden_means is not None:
+            means = np.concatenate([first.hidden_means, second.hidden_means])
+        return BatchAnswers(first.generations + second.generations, means)
 
     def _count_tokens(self, prompt_token_ids: Sequence[npt.NDArray[np.int32]]) -> int:
         return len(prompt_token_ids) * (max(map(len, prompt_token_ids)) + self.max_new_tokens)
@@ -232,12 +242,12 @@ class BatchGenerator:
             return False
         return self._count_tokens(prompt_token_ids) >= self._too_many_tokens
 
-    def _try(self, prompt_token_ids: Sequence[npt.NDArray[np.int32]]) -> list[Generation] | None:
-        import torch
-
+    def _try(self, prompt_token_ids: Sequence[npt.NDArray[np.int32]]) -> BatchAnswers | None:
         try:
-            return generate(self.causal_model, prompt_token_ids, max_new_tokens=self.max_new_tokens)
-        except torch.OutOfMemoryError as error:
+            return self._answer(prompt_token_ids)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
             if len(prompt_token_ids) == 1:
                 raise ConfigError(
                     f"A prompt of {len(prompt_token_ids[0])} tokens and {self.max_new_tokens} new ones "
@@ -246,9 +256,79 @@ class BatchGenerator:
                 ) from error
         # Outside the handler, whose traceback would keep the tensors of the failed batch alive.
         self._too_many_tokens = self._count_tokens(prompt_token_ids)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        _empty_memory(self.causal_model.device)
         return None
+
+    def _answer(self, prompt_token_ids: Sequence[npt.NDArray[np.int32]]) -> BatchAnswers:
+        options = {"max_new_tokens": self.max_new_tokens}
+        with PromptStates(self.causal_model.model, is_wanted=self.records_hidden) as states:
+            if self.loop is not None:
+                new_token_ids, measured = self.loop.answer(prompt_token_ids, states=states, **options)
+            else:
+                new_token_ids, measured = _generate(
+                    self.causal_model,
+                    prompt_token_ids,
+                    states=states,
+                    static_cache=self.static_cache,
+                    **options,
+                )
+        generations = _cut_generations(self.causal_model, new_token_ids, measured, self.max_new_tokens)
+        return BatchAnswers(generations, states.means())
+
+
+def _agrees(loop: GreedyLoop, causal_model: CausalModel) -> bool:
+    """Tell whether the loop gives what `generate` gives, on three small prompts with padding and a prefix.
+
+    Models differ in how they count positions and hide padding. What a model's code looks like is no proof;
+    this is, at the price of a few passes.
+    """
+    context = causal_model.context_tokens
+    if not loop.fits(causal_model) or (context is not None and context < _CHECKED_TOKENS):
+        return False
+    ids = np.random.default_rng(0).integers(0, causal_model.n_embeddings, size=(3, _CHECKED_TOKENS - 3))
+    ids[:, :4] = ids[0, :4]
+    prompts = [row[:n_tokens].astype(np.int32) for row, n_tokens in zip(ids, (13, 5, 9), strict=True)]
+    expected = generate(causal_model, prompts, max_new_tokens=3)
+    states = PromptStates(causal_model.model, is_wanted=False)
+    try:
+        found = loop.answer(prompts, max_new_tokens=3, states=states, prefix_tokens=4)
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
+        return False
+    tolerance = 1e-3 if causal_model.dtype == "float32" else 0.1
+    return all(
+        _is_close(generation, token_ids, logprobs, tolerance)
+        for generation, token_ids, logprobs in zip(expected, found[0], found[1][:, 0].T, strict=True)
+    )
+
+
+def _is_close(
+    generation: Generation,
+    token_ids: npt.NDArray[np.int64],
+    logprobs: npt.NDArray[np.float32],
+    tolerance: float,
+) -> bool:
+    """Tell whether logprobs agree up to the first token that differs, as one of two near equals may."""
+    n_tokens = min(len(generation.token_logprobs), len(token_ids))
+    differing = np.flatnonzero(np.asarray(generation.token_ids)[:n_tokens] != token_ids[:n_tokens])
+    stop = int(differing[0]) + 1 if len(differing) else n_tokens
+    return bool(np.allclose(generation.token_logprobs[:stop], logprobs[:stop], rtol=0, atol=tolerance))
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell a lack of memory; torch has a class for it on CUDA alone, and a sentence on CPU and mps."""
+    import torch
+
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "not enough memory" in text
+
+
+def _empty_memory(device: str) -> None:
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    elif device.startswith("mps"):
+        torch.mps.empty_cache()
 
 
 def _cut_generations(

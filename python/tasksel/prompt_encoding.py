@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
     from tasksel.causal_model import CausalModel
 
-__all__ = ["EncodedPrompt", "PromptEncoder", "check_prompt_template", "cut_left", "pad_left"]
+__all__ = [
+    "EncodedPrompt",
+    "PromptEncoder",
+    "check_prompt_template",
+    "cut_left",
+    "pad_left",
+    "plan_batches",
+]
 
 PLACEHOLDER = "{prompt}"
 _CHAT_DATE = "26 Jul 2024"
@@ -266,3 +273,43 @@ def pad_left(
         input_ids[row, width - len(ids) :] = ids
         attention_mask[row, width - len(ids) :] = 1
     return input_ids, attention_mask
+
+
+def plan_batches(
+    prompt_tokens: Sequence[int], *, max_new_tokens: int, batch_tokens: int, max_batch_rows: int
+) -> list[list[int]]:
+    """Deal prompts into batches of similar length, the longest first.
+
+    A lack of memory then shows at once, and the time to go, guessed from the rows so far, is rather too
+    long than too short.
+
+    Parameters
+    ----------
+    prompt_tokens : sequence of int
+        Length of each prompt.
+    max_new_tokens : int
+        Room that each row keeps for its answer.
+    batch_tokens : int
+        Largest batch, in tokens with padding and answers. One prompt that is longer goes alone.
+    max_batch_rows : int
+        Most prompts in a batch.
+
+    Returns
+    -------
+    list of list of int
+        Positions in `prompt_tokens`; each stands in exactly one batch, equal lengths in their order.
+
+    Examples
+    --------
+    >>> plan_batches([3, 9, 4, 3], max_new_tokens=1, batch_tokens=10, max_batch_rows=9)
+    [[1], [2, 0], [3]]
+    """
+    order = sorted(range(len(prompt_tokens)), key=lambda position: -prompt_tokens[position])
+    batches = []
+    start = 0
+    while start < len(order):
+        widest = prompt_tokens[order[start]] + max_new_tokens
+        stop = start + max(1, min(max_batch_rows, batch_tokens // widest))
+        batches.append(order[start:stop])
+        start = stop
+    return batches
