@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -10,17 +11,20 @@ import sys
 import tempfile
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from tasksel.run_folder import (
     atomic_path,
     file_sha256,
     folder_lock,
+    is_folder_held,
     read_json,
     text_sha256,
     write_json,
     write_text,
 )
+from tasksel.run_folder_seals import BrokenSealError, check_seal, write_sealed_frame
 from tasksel_core.errors import ResumeError
 
 NOBODY = 65_534
@@ -182,7 +186,7 @@ def test_json_has_no_nan_and_a_refused_write_leaves_the_old_file(tmp_path):
     assert read_json(tmp_path / "a.json") == {"a": 1}
 
 
-@pytest.mark.parametrize("raw", [b"", b'{"a": 1', b"[1]", b"\xff\xfe", None])
+@pytest.mark.parametrize("raw", [b"", b'{"a": 1', b"[1]", b"\xff\xfe", b"[" * 100_000, None])
 def test_broken_json_is_named(tmp_path, raw):
     path = tmp_path / "settings.json"
     if raw is not None:
@@ -229,3 +233,60 @@ def test_a_lock_makes_its_folder_and_leaves_only_a_hidden_file(tmp_path):
     with folder_lock(tmp_path / "new" / "run"):
         assert (tmp_path / "new" / "run").is_dir()
     assert all(name.startswith(".") for name in files_in(tmp_path / "new" / "run"))
+
+
+@posix_only
+def test_who_only_looks_sees_a_lock_and_writes_nothing(tmp_path):
+    assert not is_folder_held(tmp_path / "nowhere")
+    assert not is_folder_held(tmp_path)
+    assert files_in(tmp_path) == []
+    with folder_lock(tmp_path):
+        assert is_folder_held(tmp_path)
+        assert is_folder_held(tmp_path)
+    assert not is_folder_held(tmp_path)
+
+
+@pytest.mark.parametrize("below", ["", "a/b"])
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path, below):
+    (tmp_path / "run").write_text("mine")
+    with (
+        pytest.raises(ResumeError, match=r"run.* is a file, where a folder is wanted; choose another"),
+        folder_lock(tmp_path / "run" / below),
+    ):
+        pass
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '.*shard'"), atomic_path(tmp_path / "shard"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+# Files that carry their own checksum
+
+
+FRAME = pl.DataFrame({"id": ["a", "0" * 64], "numbers": [[0.5], [1.5, 2.5]]})
+
+
+def test_a_sealed_frame_is_parquet_and_the_same_every_time(tmp_path):
+    for name in "ab":
+        write_sealed_frame(tmp_path / name, FRAME, metadata={"run": "0" * 64, "z": "1"})
+    content = (tmp_path / "a").read_bytes()
+    check_seal(content)
+    assert content == (tmp_path / "b").read_bytes()
+    assert pl.read_parquet(tmp_path / "a").equals(FRAME)
+    metadata = pl.read_parquet_metadata(tmp_path / "a")
+    assert (metadata["run"], metadata["z"], len(metadata["tasksel.file_sha256"])) == ("0" * 64, "1", 64)
+
+
+def test_every_changed_byte_of_a_sealed_frame_is_noticed(tmp_path):
+    write_sealed_frame(tmp_path / "a", FRAME, metadata={"run": "x"})
+    content = (tmp_path / "a").read_bytes()
+    for place in range(len(content)):
+        changed = bytearray(content)
+        changed[place] ^= 1 << (place % 8)
+        with pytest.raises(BrokenSealError):
+            check_seal(bytes(changed))
+    for end in range(0, len(content), 7):
+        with pytest.raises(BrokenSealError):
+            check_seal(content[:end])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasksel.run_folder import atomic_path
+from tasksel.run_folder import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,16 +38,11 @@ def write_frame(path: Path, frame: pl.DataFrame, *, metadata: Mapping[str, str] 
     """
     content = io.BytesIO()  # through memory, since polars hides a full disk behind an error of its own
     frame.write_parquet(content, metadata=None if metadata is None else dict(metadata))
-    _write_content(path, content)
+    write_bytes(path, content.getbuffer())
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
     """Write an array of any shape and dtype as ``.npy``, atomically; errors as in `write_frame`."""
     content = io.BytesIO()
     np.save(content, array)
-    _write_content(path, content)
-
-
-def _write_content(path: Path, content: io.BytesIO) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
+    write_bytes(path, content.getbuffer())

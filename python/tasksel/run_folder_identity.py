@@ -25,7 +25,9 @@ def find_versions(libraries: Iterable[str]) -> dict[str, str]:
 
 def describe_versions(stored: dict[str, Any], identity: dict[str, Any]) -> str:
     """Return which versions differ, as ``torch 2.6 → 2.7``, or an empty text."""
-    old, new = stored["versions"], identity["versions"]
+    old, new = stored.get("versions"), identity["versions"]
+    if not isinstance(old, dict):  # by hand; versions decide nothing
+        old = {}
     return ", ".join(
         f"{name} {old.get(name)} → {version}" for name, version in new.items() if old.get(name) != version
     )
@@ -37,7 +39,7 @@ def read_settings(folder: Path, made_prefixes: tuple[str, ...]) -> dict[str, Any
     Raises
     ------
     ResumeError
-        There are files with one of the prefixes, and no settings.
+        There are files with one of the prefixes, and no settings that can be read.
     """
     made = sorted(path.name for path in folder.iterdir() if path.name.startswith(made_prefixes))
     if not made:
@@ -46,13 +48,25 @@ def read_settings(folder: Path, made_prefixes: tuple[str, ...]) -> dict[str, Any
     if not path.exists():
         raise ResumeError(
             f"{folder} holds {made[0]} but no {SETTINGS_NAME}, so what it was made from is unknown; "
-            "choose another output folder, or delete it."
+            f"choose another output folder, or delete {folder}."
         )
-    return read_json(path)
+    try:
+        return read_json(path)
+    except ResumeError as error:
+        raise ResumeError(
+            f"{path} cannot be read, so what {made[0]} was made from is unknown; restore it, choose another "
+            f"output folder, or delete {folder}."
+        ) from error
 
 
 def refuse_changes(
-    folder: Path, stored: dict[str, Any], identity: dict[str, Any], *, inputs: Sequence[str], refusal: str
+    folder: Path,
+    stored: dict[str, Any],
+    identity: dict[str, Any],
+    *,
+    inputs: Sequence[str],
+    refusal: str,
+    is_resolved: bool = False,
 ) -> None:
     """Refuse a folder that was made from something else, and say what has changed.
 
@@ -66,6 +80,8 @@ def refuse_changes(
         Keys of what has a name and a hash: a pool, a model.
     refusal : str
         What cannot be done with what, and how to do it all the same: ``{folder}`` and ``{changes}`` in it.
+    is_resolved : bool
+        Whether `identity` has all settings that there will be, so that one which it lacks was taken away.
 
     Raises
     ------
@@ -77,21 +93,30 @@ def refuse_changes(
             f"{folder} has format {stored.get('format_version')}, "
             f"this tasksel knows {FORMAT_VERSION}; use the version that wrote it or another folder."
         )
-    changes = "; ".join(_describe_changes(stored, identity, inputs))
+    try:
+        changes = "; ".join(_describe_changes(stored, identity, inputs, is_resolved=is_resolved))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ResumeError(
+            f"{folder / SETTINGS_NAME} is not as tasksel wrote it ({type(error).__name__}: {error}); "
+            f"restore it, choose another output folder, or delete {folder}."
+        ) from error
     if changes:
         raise ResumeError(refusal.format(folder=folder, changes=changes))
 
 
-def _describe_changes(stored: dict[str, Any], asked: dict[str, Any], inputs: Sequence[str]) -> Iterable[str]:
+def _describe_changes(
+    stored: dict[str, Any], asked: dict[str, Any], inputs: Sequence[str], *, is_resolved: bool
+) -> Iterable[str]:
     for part in inputs:
         old, new = stored[part], asked[part]
         if old["sha256"] != new["sha256"]:
             yield f"{part} {_describe_input(old)} → {_describe_input(new)}"
-    for name, new in asked["settings"].items():
+    gone = sorted(stored["settings"].keys() - asked["settings"].keys()) if is_resolved else []
+    for name, new in (asked["settings"] | dict.fromkeys(gone)).items():
         old = stored["settings"].get(name)
-        if name == "device":
+        if name == "device" and isinstance(new, str):
             new = new.partition(":")[0]  # noqa: PLW2901 - which of several equal devices changes nothing
-        if new != old and not (name in ("device", "dtype") and new == "auto"):
+        if new not in (old, "auto"):
             yield f"{name} {json.dumps(old, ensure_ascii=False)} → {json.dumps(new, ensure_ascii=False)}"
 
 
