@@ -156,7 +156,7 @@ def test_all_suites_resume_without_loading_the_model(tiny_model_folder, benchmar
         raise AssertionError("the model was loaded again")
 
     monkeypatch.setattr("tasksel.evaluation.load_model", refuse)
-    monkeypatch.setattr("tasksel.scoring.load_model", refuse)
+    monkeypatch.setattr("tasksel.engines.hf.load_model", refuse)
     again = evaluate(POOL, **arguments)
     assert [each.to_dict() for each in again.suites] == [each.to_dict() for each in first.suites]
 

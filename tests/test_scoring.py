@@ -14,8 +14,8 @@ from tasksel.causal_model import load_model
 from tasksel.generation import BatchGenerator, generate
 from tasksel.prompt_encoding import PromptEncoder
 from tasksel.run_folder import folder_lock
-from tasksel.score_shards import plan_shards
 from tasksel.scoring import SCORES_SCHEMA, score
+from tasksel.shard_files import plan_shards
 from tasksel_core.errors import ConfigError, ResumeError
 
 torch = pytest.importorskip("torch", reason="the extra hf is not installed")
@@ -101,12 +101,8 @@ def test_the_manifest_names_inputs_settings_versions_and_shards(pool, finished):
     folder = finished[1]
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["pool"]["rows"] == 57
-    assert manifest["settings"] == {
-        **SETTINGS,
-        "max_batch_rows": 128,
-        "prompt_template": None,
-        "dtype": "float32",
-    }
+    settings = SETTINGS | {"engine": "hf", "attention": "sdpa", "max_batch_rows": 128, "dtype": "float32"}
+    assert manifest["settings"].items() >= settings.items()
     assert set(manifest["versions"]) == {"tasksel", "torch", "transformers", "tokenizers"}
     assert manifest["counts"]["rows"] == 57
     assert manifest["counts"]["truncated_tokens"] == 281
@@ -124,7 +120,7 @@ def test_the_same_inputs_give_the_same_bytes(pool, model, finished, tmp_path):
 
 
 def test_a_finished_run_returns_without_loading_the_model(pool, model, copy, monkeypatch, finished):
-    monkeypatch.setattr("tasksel.scoring.load_model", refuse_loading)
+    monkeypatch.setattr("tasksel.engines.hf.load_model", refuse_loading)
     calls = []
     summary = score(pool, model=model, out=copy[0], progress=lambda *call: calls.append(call), **SETTINGS)
     assert summary.rows == summary.rows_reused == 57
@@ -164,10 +160,10 @@ def rewrite_without_metadata(path):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (cut_in_half, "cannot be read"),
-        (lambda path: path.write_bytes(b""), "cannot be read"),
+        (cut_in_half, "no checksum"),
+        (lambda path: path.write_bytes(b""), "no checksum"),
         (put_another_shard, "other ids"),
-        (rewrite_without_metadata, "another run"),
+        (rewrite_without_metadata, "no checksum"),
     ],
     ids=["half", "empty", "other-ids", "foreign"],
 )
@@ -185,9 +181,12 @@ def test_a_damaged_shard_is_named_and_made_again(pool, model, copy, finished, da
     assert read_bytes(folder) == read_bytes(finished[1])
 
 
-def test_a_shard_with_one_wrong_byte_is_noticed_by_the_manifest(pool, model, copy, finished):
+@pytest.mark.parametrize("has_manifest", [True, False])
+def test_a_shard_with_one_wrong_byte_is_noticed(pool, model, copy, finished, has_manifest):
     out, folder = copy
     flip_a_page(folder / "part-00001.parquet")
+    if not has_manifest:
+        (folder / "manifest.json").unlink()
     summary = score(pool, model=model, out=out, **SETTINGS)
     assert 0 < summary.rows_reused < 57
     assert read_bytes(folder) == read_bytes(finished[1])
@@ -221,7 +220,7 @@ def test_missing_shards_and_leftovers_of_a_kill_are_mended(pool, model, copy, fi
     ids=str,
 )
 def test_a_changed_setting_is_refused_by_name(pool, model, copy, monkeypatch, changed, sentence):
-    monkeypatch.setattr("tasksel.scoring.load_model", refuse_loading)
+    monkeypatch.setattr("tasksel.engines.hf.load_model", refuse_loading)
     before = read_bytes(copy[1])
     with pytest.raises(ResumeError) as refused:
         score(pool, model=model, out=copy[0], **(SETTINGS | changed))
@@ -231,7 +230,7 @@ def test_a_changed_setting_is_refused_by_name(pool, model, copy, monkeypatch, ch
 
 
 def test_auto_takes_what_the_run_began_with(pool, model, copy, monkeypatch):
-    monkeypatch.setattr("tasksel.scoring.load_model", refuse_loading)
+    monkeypatch.setattr("tasksel.engines.hf.load_model", refuse_loading)
     summary = score(pool, model=model, out=copy[0], **(SETTINGS | {"device": "auto", "dtype": "auto"}))
     assert summary.rows_reused == 57
 
@@ -296,30 +295,48 @@ def test_a_folder_in_use_is_refused(pool, model, copy):
         score(pool, model=model, out=copy[0], **SETTINGS)
 
 
-def test_ctrl_c_keeps_the_finished_shards(pool, model, finished, tmp_path):
+def interrupt_after(n_rows):
     def interrupt(rows_done, rows_total, tokens_done):
-        if rows_done > 30:
+        if rows_done > n_rows:
             raise KeyboardInterrupt
 
+    return interrupt
+
+
+def test_an_interrupted_run_keeps_its_finished_batches_and_gives_the_same_bytes(
+    pool, model, finished, tmp_path
+):
     with pytest.raises(KeyboardInterrupt):
-        score(pool, model=model, out=tmp_path, progress=interrupt, **SETTINGS)
+        score(pool, model=model, out=tmp_path, progress=interrupt_after(30), **SETTINGS)
     found = {path.name for path in (tmp_path / "scores").iterdir()}
-    assert found == {".lock", "settings.json", "part-00000.parquet", "part-00001.parquet"}
-    score(pool, model=model, out=tmp_path, **SETTINGS)
+    shards = {"part-00000.parquet", "part-00001.parquet", ".part-00002.partial.parquet"}
+    assert found == {".lock", ".shards.jsonl", "settings.json", *shards}
+    rows_kept = 24 + pl.read_parquet(tmp_path / "scores" / ".part-00002.partial.parquet").height
+    assert rows_kept > 30
+    summary = score(pool, model=model, out=tmp_path, **SETTINGS)
+    assert (summary.rows_reused, summary.rows) == (rows_kept, 57)
     assert read_bytes(tmp_path / "scores") == read_bytes(finished[1])
 
 
-def test_a_run_that_was_stopped_before_its_first_shard_binds_nobody(pool, model, tmp_path):
-    def interrupt(rows_done, rows_total, tokens_done):
-        if rows_done > 0:
-            raise KeyboardInterrupt
-
+def test_finished_batches_of_other_settings_are_refused_and_kept(pool, model, tmp_path):
+    settings = SETTINGS | {"max_new_tokens": 4}
     with pytest.raises(KeyboardInterrupt):
-        score(pool, model=model, out=tmp_path, progress=interrupt, **(SETTINGS | {"max_new_tokens": 4}))
+        score(pool, model=model, out=tmp_path, progress=interrupt_after(0), **settings)
+    before = read_bytes(tmp_path / "scores")
+    assert ".part-00000.partial.parquet" in before
+    with pytest.raises(ResumeError, match=r"max_new_tokens 4 → 8\. Choose another output folder, or delete"):
+        score(pool, model=model, out=tmp_path, **SETTINGS)
+    assert read_bytes(tmp_path / "scores") == before
+
+
+def test_a_run_that_was_stopped_before_its_first_batch_binds_nobody(pool, model, tmp_path):
+    settings = SETTINGS | {"max_new_tokens": 4}
+    with pytest.raises(KeyboardInterrupt):
+        score(pool, model=model, out=tmp_path, progress=interrupt_after(-1), **settings)
     assert (tmp_path / "scores" / "settings.json").exists()
     score(pool, model=model, out=tmp_path, **SETTINGS)
-    settings = json.loads((tmp_path / "scores" / "settings.json").read_text())
-    assert settings["settings"]["max_new_tokens"] == 8
+    stored = json.loads((tmp_path / "scores" / "settings.json").read_text())
+    assert stored["settings"]["max_new_tokens"] == 8
 
 
 def test_a_full_disk_leaves_no_half_shard(pool, model, finished, tmp_path):
@@ -343,7 +360,7 @@ def test_a_full_disk_leaves_no_half_shard(pool, model, finished, tmp_path):
     result = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
     assert result.stdout.startswith("OSError [Errno 27]"), result.stderr
     found = {path.name for path in (tmp_path / "scores").iterdir()}
-    assert found == {".lock", "settings.json", "part-00000.parquet"}
+    assert found == {".lock", ".shards.jsonl", "settings.json", "part-00000.parquet"}
     score(pool, model=model, out=tmp_path, **SETTINGS)
     parts = {name: content for name, content in read_bytes(tmp_path / "scores").items() if "part" in name}
     assert parts == {name: content for name, content in read_bytes(finished[1]).items() if "part" in name}
@@ -405,26 +422,14 @@ def test_a_wrong_template_model_or_length_leaves_a_folder_that_can_be_used(pool,
     assert read_bytes(tmp_path / "scores") == read_bytes(finished[1])
 
 
-@pytest.mark.parametrize(
-    ("batch_tokens", "max_batch_rows", "shard_rows"),
-    [(50, 3, 1), (1, 128, 7), (10**6, 1, 10), (900, 128, 10**6)],
-)
+@pytest.mark.parametrize("shard_rows", [1, 7, 57, 10**6])
 @pytest.mark.parametrize("n_rows", [0, 1, 57])
-def test_a_plan_deals_every_row_once_within_the_limits(n_rows, batch_tokens, max_batch_rows, shard_rows):
-    lengths = np.random.default_rng(n_rows).integers(1, 60, n_rows)
-    shards = plan_shards(
-        lengths,
-        max_new_tokens=5,
-        batch_tokens=batch_tokens,
-        max_batch_rows=max_batch_rows,
-        shard_rows=shard_rows,
-    )
-    batches = [batch for shard in shards for batch in shard]
-    rows = np.concatenate(batches) if batches else np.array([], dtype=np.int64)
+def test_a_plan_deals_every_row_once_and_the_longest_first(n_rows, shard_rows):
+    lengths = np.random.default_rng(n_rows).integers(0, 60, n_rows)
+    plan = plan_shards(pl.Series("prompt", ["x" * length for length in lengths], dtype=pl.String), shard_rows)
+    shards = [plan.rows(number) for number in range(plan.n_shards)]
+    rows = np.concatenate(shards) if shards else np.array([], dtype=np.int64)
     assert sorted(rows.tolist()) == list(range(n_rows))
-    assert (np.diff(lengths[rows]) <= 0).all(), "the longest come first"
-    for batch in batches:
-        assert len(batch) <= max_batch_rows
-        assert len(batch) == 1 or len(batch) * (lengths[batch].max() + 5) <= batch_tokens
-    assert all(sum(map(len, shard)) >= shard_rows for shard in shards[:-1])
-    assert all(sum(map(len, shard[:-1])) < shard_rows for shard in shards)
+    assert (np.diff(lengths[rows]) <= 0).all()
+    assert [len(shard) for shard in shards] == [plan.n_rows(number) for number in range(plan.n_shards)]
+    assert all(len(shard) == shard_rows for shard in shards[:-1])

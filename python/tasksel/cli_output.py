@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from tasksel import terminal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["print_json", "shown_progress"]
+__all__ = ["announced_stop", "print_json", "shown_progress"]
 
 
 @contextlib.contextmanager
@@ -28,3 +29,8 @@ def shown_progress(label: str, unit: str, *, shown: bool) -> Iterator[terminal.S
 def print_json(content: dict[str, Any]) -> None:
     """Print one JSON object; anything that is not finite becomes null, as JSON knows no NaN."""
     sys.stdout.write(json.dumps(content, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def announced_stop() -> None:
+    """Say that the first Ctrl-C was heard; past the buffers, which the main thread may be in the middle of."""
+    os.write(2, b"\nFinishing the batch; Ctrl-C again stops at once.\n")

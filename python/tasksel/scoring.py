@@ -1,89 +1,33 @@
-"""Pool to scores: every prompt answered once, every generated token measured, in shards that survive a kill.
-
-Layout of ``OUT/scores``: ``settings.json`` is written first, ``part-00000.parquet`` and so on appear
-whole or not at all, ``manifest.json`` is written last. Which rows stand in which batch and shard follows
-from the pool and the settings alone, so that a run that was killed and continued gives the same bytes
-as one that was not.
-"""
+"""Pool to scores: every prompt answered once, every token measured, in shards that survive a kill."""
 
 from __future__ import annotations
 
-import json
-import time
-from dataclasses import asdict, dataclass, field
+import functools
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-import polars as pl
-
-from tasksel.causal_model import (
-    find_adapter_folder,
-    find_model_folder,
-    load_model,
-    model_sha256,
-    suitable_threads,
-)
-from tasksel.generation import BatchGenerator
+from tasksel.backends import choose_backend
+from tasksel.engines import DEFAULT_ENGINE, EngineRequest
 from tasksel.pool import load_pool
-from tasksel.pool_ids import columns_sha256
-from tasksel.prompt_encoding import PromptEncoder, check_prompt_template
-from tasksel.run_folder import (
-    FORMAT_VERSION,
-    MANIFEST_NAME,
-    file_sha256,
-    folder_lock,
-    read_json,
-    text_sha256,
-    write_json,
-)
-from tasksel.run_folder_identity import (
-    SETTINGS_NAME,
-    describe_versions,
-    find_versions,
-    read_settings,
-    refuse_changes,
-)
-from tasksel.score_shards import (
-    SCORES_SCHEMA,
-    DamagedShardError,
-    ScoreCounts,
-    build_frame,
-    plan_shards,
-    read_shard,
-    shard_name,
-    write_shard,
-)
-from tasksel_core.errors import ConfigError, ResumeError
+from tasksel.prompt_encoding import check_prompt_template
+from tasksel.score_shards import SCORES_SCHEMA, scores_format
+from tasksel.score_worker import ScoreWorker
+from tasksel.shard_run import ShardProgress
+from tasksel.shard_stage import ShardedStage, check_positive
+from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from collections.abc import Callable, Mapping
 
-    from tasksel.causal_model import CausalModel
-    from tasksel.pool import Pool, PoolSource
-    from tasksel.prompt_encoding import EncodedPrompt
+    from tasksel.engines import Engine
+    from tasksel.pool import PoolSource
 
 __all__ = ["SCORES_FOLDER", "SCORES_SCHEMA", "ScoreProgress", "ScoreSummary", "score"]
 
-SCORES_FOLDER = "scores"
-_ENCODED_ROWS = 1024
-_HASHED_COLUMNS = ("id", "task", "prompt")
-"""What scores depend on: the same prompts in another file format are the same pool."""
-_REFUSAL = (
-    "{folder} holds scores that cannot be mixed with those asked for: {changes}. "
-    "Choose another output folder, or delete {folder} to score again."
-)
-_LIBRARIES = ("tasksel", "torch", "transformers", "tokenizers")
-
-
-class ScoreProgress(Protocol):
-    """Called once before the first batch and again after each batch.
-
-    The first call tells what was found finished; a rate or a time to go is that of what came since.
-    """
-
-    def __call__(self, rows_done: int, rows_total: int, tokens_done: int) -> None:
-        """Take the rows scored so far, the rows of the pool and the tokens generated so far."""
+SCORES_FOLDER: Final = "scores"
+HIDDEN: Final = "hidden"
+ScoreProgress = ShardProgress
 
 
 @dataclass(frozen=True)
@@ -108,6 +52,8 @@ class ScoreSummary:
         Where the shards are.
     notes : tuple of str
         Sentences that a user should read: damaged shards, lack of memory, changed versions.
+    refused_rows : int
+        Prompts that the engine would not answer: they have no confidence.
     """
 
     rows: int
@@ -120,6 +66,7 @@ class ScoreSummary:
     tokens_per_s: float | None
     folder: str
     notes: tuple[str, ...] = ()
+    refused_rows: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as a dictionary that `json.dumps` takes."""
@@ -131,6 +78,7 @@ def score(
     *,
     model: str,
     out: str | Path,
+    engine: str | Engine = DEFAULT_ENGINE,
     adapter: str | None = None,
     max_new_tokens: int = 256,
     prompt_template: str | None = None,
@@ -139,23 +87,37 @@ def score(
     shard_rows: int = 256,
     device: str = "auto",
     dtype: str = "auto",
+    embed_from: str | None = None,
+    base_url: str | None = None,
+    api: str | None = None,
+    top_logprobs: int | None = None,
+    max_concurrency: int | None = None,
+    engine_options: Mapping[str, Any] | None = None,
+    backend: str = "local",
+    ray_address: str | None = None,
+    n_workers: int | None = None,
     task_column: str | None = None,
     id_column: str | None = None,
     progress: ScoreProgress | None = None,
+    announce: Callable[[], object] | None = None,
 ) -> ScoreSummary:
     """Let a model answer every prompt of a pool greedily and write the probabilities of its tokens.
 
     The same call on the same folder continues where it stopped, also after ``kill -9``; a finished
-    folder is recognised without loading the model. A changed model, setting or pool is refused.
+    folder is recognised without loading the model. A changed model, setting or pool is refused. The first
+    Ctrl-C (or SIGTERM) finishes the batch and keeps it, the second stops at once.
 
     Parameters
     ----------
     pool : path, DataFrame, LazyFrame or Pool
         Anything that `tasksel.pool.load_pool` reads.
     model : str
-        A folder, a name on the Hugging Face hub, or ``demo``.
+        A folder, a name on the Hugging Face hub, ``demo``, or the name of a model at a server.
     out : path
         The run folder; the scores go into ``OUT/scores``.
+    engine : str or Engine
+        Who answers: ``hf`` (transformers in this process), ``openai`` (any OpenAI-compatible server that
+        gives logprobs), ``vllm`` (vLLM in this process), or an engine of your own.
     adapter : str, optional
         Folder of a LoRA adapter of `model`, or of the training that made it: scores for a second round.
     max_new_tokens : int
@@ -163,19 +125,42 @@ def score(
     prompt_template : str, optional
         Text with ``{prompt}`` once; goes before the chat template of the tokenizer.
     batch_tokens : int
-        Largest batch, in tokens with padding and answers. One prompt that is longer goes alone.
+        ``hf``: largest batch, in tokens with padding and answers. One prompt that is longer goes alone.
     max_batch_rows : int
-        Most prompts in a batch.
+        ``hf``: most prompts in a batch.
     shard_rows : int
-        A shard is closed after the batch that reaches this many rows; a kill costs at most one shard.
+        Prompts of a shard; a kill costs at most the shards that are under way.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        ``hf``: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     dtype : str
-        ``auto`` (as stored; float32 on a CPU), ``float32``, ``bfloat16`` or ``float16``.
+        ``hf``, ``vllm``: ``auto`` (as stored; float32 on a CPU), ``float32``, ``bfloat16`` or ``float16``.
+    embed_from : {"hidden"}, optional
+        ``hf``: record the mean last hidden state of each prompt from the same pass, in a column
+        ``embedding`` beside the scores.
+    base_url : str, optional
+        ``openai``: of the server, such as ``http://localhost:8000/v1``.
+    api : {"completions", "chat"}, optional
+        ``openai``: which of its routes; default completions.
+    top_logprobs : int, optional
+        ``openai``, ``vllm``: likeliest tokens that the truncated entropy is made from; default 20.
+    max_concurrency : int, optional
+        ``openai``: most requests at a time.
+    engine_options : mapping, optional
+        Of the engine alone. ``hf``: ``shares_prefix``, ``static_cache``; ``openai``: ``key_variable``
+        (default ``OPENAI_API_KEY``), ``timeout_s``; ``vllm``: ``tensor_parallel_size``,
+        ``gpu_memory_utilization``, ``max_model_len``, ``enable_prefix_caching``.
+    backend : {"local", "ray"}
+        Where engines run; Ray starts `n_workers` of them.
+    ray_address : str, optional
+        Of a running cluster, such as ``auto`` or ``HEAD:6379``; without it one is started here.
+    n_workers : int, optional
+        Engines at a time under Ray; by default one for each GPU, or two.
     task_column, id_column : str, optional
         Columns of the pool that hold task and id under other names.
     progress : ScoreProgress, optional
         Called after each batch.
+    announce : callable, optional
+        Called at the first Ctrl-C.
 
     Returns
     -------
@@ -184,262 +169,98 @@ def score(
     Raises
     ------
     ConfigError
-        A setting is out of range, or there is no such model.
+        A setting is out of range or not one of the engine, or there is no such model.
+    MissingExtraError
+        What the engine or backend runs on is not installed.
+    ProviderError
+        A server does not answer, or without logprobs.
     ResumeError
         The folder holds scores of another model, setting or pool, or is in use.
     SchemaError
         The pool cannot be read.
+    KeyboardInterrupt
+        It was stopped; what was finished is kept.
     """
-    started_s = time.perf_counter()
-    numbers = {
-        "max_new_tokens": max_new_tokens,
-        "batch_tokens": batch_tokens,
-        "max_batch_rows": max_batch_rows,
-        "shard_rows": shard_rows,
-    }
-    _check_positive(numbers)
+    check_positive(
+        {
+            "max_new_tokens": max_new_tokens,
+            "batch_tokens": batch_tokens,
+            "max_batch_rows": max_batch_rows,
+            "shard_rows": shard_rows,
+        }
+    )
     check_prompt_template(prompt_template)
-    loaded_pool = load_pool(pool, task_column=task_column, id_column=id_column)
     folder = Path(out) / SCORES_FOLDER
-    with folder_lock(folder):
-        run = _ScoringRun(
-            pool=loaded_pool,
-            model=model,
-            adapter=adapter,
-            folder=folder,
-            settings={**numbers, "prompt_template": prompt_template, "device": device, "dtype": dtype},
-            progress=progress,
+    request = EngineRequest(
+        engine,
+        model,
+        {
+            "adapter": adapter,
+            "max_new_tokens": max_new_tokens,
+            "prompt_template": prompt_template,
+            "batch_tokens": batch_tokens,
+            "max_batch_rows": max_batch_rows,
+            "device": device,
+            "dtype": dtype,
+            "records_hidden": _records_hidden(embed_from),
+            "base_url": base_url,
+            "api": api,
+            "top_logprobs": top_logprobs,
+            "max_concurrency": max_concurrency,
+            "journal_folder": folder,
+        },
+        dict(engine_options or {}),
+    )
+    opened = request.open()
+    worker = choose_backend(
+        backend,
+        functools.partial(_open_worker, request.without("journal_folder")),
+        address=ray_address,
+        n_workers=n_workers,
+        needs_gpu=opened.name != "openai" and device != "cpu",
+    )
+    stage = ShardedStage(
+        pool=load_pool(pool, task_column=task_column, id_column=id_column),
+        folder=folder,
+        noun="scores",
+        verb="scored",
+        model=opened.identify_model(),
+        settings={"engine": opened.name, "embed_from": embed_from, **opened.settings},
+        shard_rows=shard_rows,
+        worker=ScoreWorker(opened) if worker is None else worker,
+        shape=scores_format,
+        progress=progress,
+        announce=announce,
+    )
+    stage.finish()
+    return _summary(stage)
+
+
+def _records_hidden(embed_from: str | None) -> bool:
+    if embed_from not in (None, HIDDEN):
+        raise ConfigError(
+            f"embed_from is {embed_from!r}; scoring can record {HIDDEN!r}, the model's own states. "
+            "For sentence embeddings there is `tasksel embed`."
         )
-        return run.finish(started_s)
+    return embed_from == HIDDEN
 
 
-@dataclass
-class _ScoringRun:
-    """One call of `score` on a folder that it holds for itself."""
-
-    pool: Pool
-    model: str
-    adapter: str | None
-    folder: Path
-    settings: dict[str, Any]
-    progress: ScoreProgress | None
-    notes: list[str] = field(default_factory=list)
-    counts: ScoreCounts = field(default_factory=ScoreCounts)
-    rows_reused: int = 0
-    tokens_done: int = 0
-    rows_done: int = 0
-    new_tokens: int = 0
-    generation_s: float = 0.0
-
-    def finish(self, started_s: float) -> ScoreSummary:
-        for leftover in self.folder.glob(".*.tmp"):
-            leftover.unlink()
-        identity = self._identify()
-        if not self._is_complete():
-            self._score_rest(identity)
-        return ScoreSummary(
-            rows=self.counts.rows,
-            rows_reused=self.rows_reused,
-            tokens=self.counts.tokens,
-            truncated_rows=self.counts.truncated_rows,
-            stopped_rows=self.counts.stopped_rows,
-            length_rows=self.counts.length_rows,
-            seconds=time.perf_counter() - started_s,
-            tokens_per_s=self.new_tokens / self.generation_s if self.new_tokens else None,
-            folder=str(self.folder),
-            notes=(*self.pool.notes, *self.notes),
-        )
-
-    def _identify(self) -> dict[str, Any]:
-        """Say what this run is made from, and refuse a folder that was made from something else."""
-        frame = self.pool.frame
-        identity = {
-            "format_version": FORMAT_VERSION,
-            "pool": {
-                "name": self.pool.name,
-                "rows": frame.height,
-                "sha256": columns_sha256(frame, _HASHED_COLUMNS),
-            },
-            "model": self._identify_model(),
-            "settings": self.settings,
-        }
-        stored = self._read_settings()
-        if stored is not None:
-            self._refuse_changes(stored, identity)
-        return identity
-
-    def _identify_model(self) -> dict[str, Any]:
-        folder = find_model_folder(self.model)
-        if self.adapter is None:
-            return {"name": self.model, "sha256": model_sha256(folder)}
-        sha256 = model_sha256(folder, find_adapter_folder(self.adapter))
-        return {"name": self.model, "adapter": self.adapter, "sha256": sha256}
-
-    def _read_settings(self) -> dict[str, Any] | None:
-        return read_settings(self.folder, ("part-", MANIFEST_NAME))
-
-    def _refuse_changes(self, stored: dict[str, Any], identity: dict[str, Any]) -> None:
-        refuse_changes(self.folder, stored, identity, inputs=("pool", "model"), refusal=_REFUSAL)
-
-    def _is_complete(self) -> bool:
-        """Tell whether the manifest stands and every shard is the one that it lists."""
-        path = self.folder / MANIFEST_NAME
-        if not path.exists():
-            return False
-        manifest = read_json(path)
-        shards = {self.folder / shard["name"]: shard["sha256"] for shard in manifest["shards"]}
-        missing = [shard_path for shard_path in shards if not shard_path.exists()]
-        changed = [
-            shard_path
-            for shard_path, sha256 in shards.items()
-            if shard_path not in missing and file_sha256(shard_path) != sha256
-        ]
-        for shard_path in changed:
-            self.notes.append(
-                f"{shard_path.name} was damaged (it is not as it was written) and is scored again."
-            )
-            shard_path.unlink()
-        if missing or changed:
-            path.unlink()
-            return False
-        self.counts = ScoreCounts(**manifest["counts"])
-        self.rows_reused = self.counts.rows
-        self._report(self.counts.rows, self.counts.tokens)
-        return True
-
-    def _score_rest(self, identity: dict[str, Any]) -> None:
-        causal_model = load_model(
-            self.model, adapter=self.adapter, device=self.settings["device"], dtype=self.settings["dtype"]
-        )
-        max_new_tokens = self.settings["max_new_tokens"]
-        encoder = PromptEncoder(
-            causal_model, prompt_template=self.settings["prompt_template"], max_new_tokens=max_new_tokens
-        )
-        prompts = _encode_pool(encoder, self.pool.frame)
-        shards = plan_shards(
-            np.array([len(prompt.token_ids) for prompt in prompts], dtype=np.int64),
-            max_new_tokens=max_new_tokens,
-            batch_tokens=self.settings["batch_tokens"],
-            max_batch_rows=self.settings["max_batch_rows"],
-            shard_rows=self.settings["shard_rows"],
-        )
-        identity = self._settle(identity, causal_model)
-        run_sha256 = _run_sha256(identity)
-        missing = self._reuse_shards(shards, run_sha256)
-        generator = BatchGenerator(causal_model, max_new_tokens=max_new_tokens)
-        with suitable_threads(causal_model):
-            for number in missing:
-                self._score_shard(number, shards[number], prompts, generator, run_sha256)
-        self._write_manifest(identity, len(shards))
-
-    def _settle(self, identity: dict[str, Any], causal_model: CausalModel) -> dict[str, Any]:
-        """Replace `auto` by what it meant, and write the settings or compare with them."""
-        resolved = {"device": causal_model.device.partition(":")[0], "dtype": causal_model.dtype}
-        identity = {
-            **identity,
-            "settings": {**identity["settings"], **resolved},
-            "versions": find_versions(_LIBRARIES),
-        }
-        stored = self._read_settings()
-        if stored is None:
-            write_json(self.folder / SETTINGS_NAME, identity)
-            return identity
-        self._refuse_changes(stored, identity)
-        changed = describe_versions(stored, identity)
-        if changed:
-            self.notes.append(
-                f"Continued with other library versions than it was begun with ({changed}): "
-                "logprobs may differ in their last digits between shards."
-            )
-        return identity | {"pool": stored["pool"], "model": stored["model"]}
-
-    def _reuse_shards(self, shards: list[list[npt.NDArray[np.int64]]], run_sha256: str) -> list[int]:
-        """Count the shards that exist and return the numbers of those to make."""
-        expected = {shard_name(number) for number in range(len(shards))}
-        for path in self.folder.glob("part-*"):
-            if path.name not in expected:
-                raise ResumeError(
-                    f"{path} does not belong to this run, which has {len(shards)} shards; remove it."
-                )
-        missing = []
-        for number, batches in enumerate(shards):
-            path = self.folder / shard_name(number)
-            if not path.exists():
-                missing.append(number)
-                continue
-            try:
-                self.counts.add(
-                    *read_shard(path, self.pool.frame["id"].gather(np.concatenate(batches)), run_sha256)
-                )
-            except DamagedShardError as damage:
-                self.notes.append(f"{path.name} was damaged ({damage}) and is scored again.")
-                missing.append(number)
-        self.rows_reused = self.counts.rows
-        self._report(self.counts.rows, self.counts.tokens)
-        return missing
-
-    def _score_shard(
-        self,
-        number: int,
-        batches: list[npt.NDArray[np.int64]],
-        prompts: list[EncodedPrompt],
-        generator: BatchGenerator,
-        run_sha256: str,
-    ) -> None:
-        splits_before = generator.split_batches
-        frames = []
-        for rows in batches:
-            encoded = [prompts[row] for row in rows]
-            batch_started_s = time.perf_counter()
-            generations = generator.generate([prompt.token_ids for prompt in encoded])
-            self.generation_s += time.perf_counter() - batch_started_s
-            frames.append(build_frame(self.pool.frame[rows], encoded, generations))
-            n_tokens = sum(len(generation.token_ids) for generation in generations)
-            self.new_tokens += n_tokens
-            self._report(len(rows), n_tokens)
-        frame, split_batches = pl.concat(frames), generator.split_batches - splits_before
-        path = self.folder / shard_name(number)
-        write_shard(path, frame, run_sha256=run_sha256, split_batches=split_batches)
-        self.counts.add(frame, split_batches)
-
-    def _write_manifest(self, identity: dict[str, Any], n_shards: int) -> None:
-        if self.counts.split_batches:
-            self.notes.append(
-                f"{self.counts.split_batches} batches did not fit into the device's memory and were halved: "
-                "logprobs can differ in their last digits from a run with more memory."
-            )
-        paths = [self.folder / shard_name(number) for number in range(n_shards)]
-        manifest = {
-            **identity,
-            "counts": asdict(self.counts),
-            "shards": [{"name": path.name, "sha256": file_sha256(path)} for path in paths],
-        }
-        write_json(self.folder / MANIFEST_NAME, manifest)
-
-    def _report(self, n_rows: int, n_tokens: int) -> None:
-        self.rows_done += n_rows
-        self.tokens_done += n_tokens
-        if self.progress is not None:
-            self.progress(self.rows_done, self.pool.frame.height, self.tokens_done)
+def _open_worker(request: EngineRequest) -> ScoreWorker:
+    return ScoreWorker(request.open())
 
 
-def _check_positive(numbers: dict[str, int]) -> None:
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{name} is {value!r}; a whole number of at least 1 is wanted.")
-
-
-def _run_sha256(identity: dict[str, Any]) -> str:
-    """Hash what the numbers in a shard depend on: contents and settings, no names and no versions."""
-    inputs = {part: identity[part]["sha256"] for part in ("pool", "model")}
-    parts = {**inputs, "settings": identity["settings"], "format_version": identity["format_version"]}
-    return text_sha256(json.dumps(parts, sort_keys=True))
-
-
-def _encode_pool(encoder: PromptEncoder, frame: pl.DataFrame) -> list[EncodedPrompt]:
-    """Encode every prompt once: int32 tokens take about as much memory as the text of the pool does."""
-    return [
-        encoded
-        for chunk in frame.select("prompt").iter_slices(_ENCODED_ROWS)
-        for encoded in encoder.encode(chunk["prompt"].to_list())
-    ]
+def _summary(stage: ShardedStage) -> ScoreSummary:
+    counts = stage.counts
+    return ScoreSummary(
+        rows=counts["rows"],
+        rows_reused=stage.rows_reused,
+        tokens=counts["tokens"],
+        truncated_rows=counts["truncated_rows"],
+        stopped_rows=counts["stopped_rows"],
+        length_rows=counts["length_rows"],
+        refused_rows=counts.get("refused_rows", 0),
+        seconds=stage.seconds,
+        tokens_per_s=stage.new_tokens / stage.work_s if stage.new_tokens else None,
+        folder=str(stage.folder),
+        notes=(*stage.pool.notes, *stage.notes),
+    )
