@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 
 from tasksel import embedding_parquet, embedding_storage
 from tasksel.embedding import read_embeddings
-from tasksel_core.errors import SchemaError
+from tasksel.embedding_run import embed
+from tasksel_core.errors import ResumeError, SchemaError
 
 VECTORS = np.arange(12, dtype=np.float32).reshape(4, 3)
 FRAME = pl.DataFrame({"prompt": list("abcd"), "vector": VECTORS.tolist(), "fixed": VECTORS})
@@ -375,3 +377,82 @@ def test_a_disk_that_is_full_is_a_sentence_of_the_command_line(tmp_path: Path) -
     assert str(tmp_path) in done.stderr
     assert "Traceback" not in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pool.parquet", "vectors.npy"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Give a run folder whose embeddings are VECTORS, in shards of one and of three rows."""
+    pool = pl.DataFrame({"id": list("abcd"), "prompt": ["", "bb", "c", "dddd"], "vector": VECTORS})
+    embed(pool, out=tmp_path / "run", embed_from="column:vector", shard_rows=3)
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25])
+@pytest.mark.parametrize("kind", [Path, str])
+def test_a_run_folder_is_joined_by_id(
+    run: Path, kind: type, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding_storage, "MEMORY_SHARE", share)
+    monkeypatch.setattr(embedding_parquet, "BATCH_ROWS", 2)
+    for folder in (run, run / "embeddings"):
+        read = read_embeddings(kind(folder), IDS)
+        assert isinstance(read, np.memmap) == (share == 0.0)
+        np.testing.assert_array_equal(read, VECTORS)
+    np.testing.assert_array_equal(read_embeddings(run, IDS[[3, 1]]), VECTORS[[3, 1]])
+
+
+def test_a_run_folder_without_some_id_is_named(run: Path) -> None:
+    with pytest.raises(SchemaError, match=r"embeddings: 1 row of the pool has no embedding, first id 'x'"):
+        read_embeddings(run, pl.DataFrame({"id": ["a", "x"]}))
+    with pytest.raises(SchemaError, match="joined by the column 'id', and the pool has none"):
+        read_embeddings(run, FRAME)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (
+            lambda folder: (folder / "manifest.json").unlink(),
+            r"embeddings is not finished .* same `tasksel embed`",
+        ),
+        (lambda folder: (folder / "part-00001.parquet").unlink(), r"part-00001\.parquet is missing"),
+        (lambda folder: (folder / "part-00001.parquet").write_bytes(b"x"), r"part-00001\.parquet is damaged"),
+        (
+            lambda folder: (folder / "manifest.json").write_text('{"format_version": 99}'),
+            "has format 99, this tasksel knows 1",
+        ),
+        (
+            lambda folder: (folder / "manifest.json").write_text('{"format_version": 1, "shards": [1]}'),
+            "does not list the shards of a run",
+        ),
+    ],
+)
+def test_a_run_folder_that_is_not_whole_is_named(
+    run: Path, damage: Callable[[Path], object], sentence: str
+) -> None:
+    damage(run / "embeddings")
+    with pytest.raises(ResumeError, match=sentence):
+        read_embeddings(run, IDS)
+
+
+def test_a_folder_without_embeddings_is_named_and_a_column_goes_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vector").mkdir()
+    np.testing.assert_array_equal(read_embeddings("vector", FRAME), VECTORS)
+    with pytest.raises(SchemaError, match="The folder vector holds no embeddings"):
+        read_embeddings("./vector", FRAME)
+    for name in ("", "a\0b", "n" * 5_000):
+        with pytest.raises(SchemaError, match="There is no embeddings column"):
+            read_embeddings(name, FRAME)
+
+
+def test_many_shards_stay_in_the_order_of_their_ids(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((5_000, 8), dtype=np.float32)
+    prompts = ["x" * int(length) for length in rng.integers(1, 60, 5_000)]
+    pool = pl.DataFrame({"id": [f"{row}" for row in range(5_000)], "prompt": prompts, "vector": vectors})
+    embed(pool, out=tmp_path, embed_from="column:vector", shard_rows=37)
+    shuffled = pool.sample(fraction=1.0, shuffle=True, seed=1)
+    np.testing.assert_array_equal(read_embeddings(tmp_path, shuffled), shuffled["vector"].to_numpy())

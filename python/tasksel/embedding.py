@@ -1,4 +1,4 @@
-"""Embeddings of the pool's prompts that exist already: a column of the pool, a file, an array.
+"""Embeddings of the pool's prompts that exist already: a run folder, a column of the pool, a file, an array.
 
 Vectors in float32 are used where they lie; others are converted once, and what would take too much of the
 memory goes to a file that is mapped, so that a pool may have more vectors than the machine has memory.
@@ -14,6 +14,7 @@ import numpy as np
 
 from tasksel.embedding_column import column_vectors
 from tasksel.embedding_parquet import read_parquet_vectors
+from tasksel.embedding_shards import read_run_vectors
 from tasksel.embedding_storage import as_float32, is_floating
 from tasksel_core.errors import SchemaError
 
@@ -38,9 +39,11 @@ def read_embeddings(
     source : str, path or ndarray
         Name of a list or array column of `frame`; path of a ``.npy`` file, which is memory-mapped; path of
         a ``.parquet`` file, with ``:column`` behind it where it has no column ``embedding`` and more than
-        one list column; or an array. A Parquet file with a column ``id`` is joined to the pool's, another
-        one must have the pool's rows in the pool's order. Half precision, bfloat16 and float64 are
-        converted; a ``.npy`` of two-byte items without a type is bfloat16.
+        one list column; a run folder of `tasksel embed`, or of `tasksel score --embed-from hidden`; or an
+        array. A run folder, and a Parquet file with a column ``id``, are joined to the pool by its ids;
+        others must have the pool's rows in the pool's order. Half precision, bfloat16 and float64 are
+        converted; a ``.npy`` of two-byte items without a type is bfloat16. Where a column and a folder have
+        the same name, the column is meant; ``./name`` is the folder.
     frame : DataFrame
         The pool; row i of the result belongs to its row i.
 
@@ -55,6 +58,8 @@ def read_embeddings(
     SchemaError
         No such column or file, not numeric, vectors of different lengths, rows without one, or another
         number of rows.
+    ResumeError
+        A run folder is not finished, or one of its shards is damaged.
     OSError
         The disk has no room for the temporary file.
     """
@@ -68,9 +73,12 @@ def read_embeddings(
     if file is not None:
         return read_parquet_vectors(file, column, frame)
     if name not in frame.columns:
+        if _is_folder(name):
+            return read_run_vectors(path, frame)
         raise SchemaError(
             f"There is no embeddings column {name!r}; the pool has {', '.join(frame.columns)}. "
-            "Allowed: a list column of the pool or a path that ends in .npy or .parquet."
+            "Allowed: a list column of the pool, a run folder of `tasksel embed`, or a path that ends in "
+            ".npy or .parquet."
         )
     return _checked(column_vectors(frame[name]), f"column {name!r}", frame.height)
 
@@ -95,6 +103,13 @@ def _parquet_column(name: str) -> tuple[Path | None, str | None]:
         return Path(name), None
     file, _, column = name.rpartition(".parquet:")
     return (Path(f"{file}.parquet"), column) if file and column else (None, None)
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return name != "" and Path(name).is_dir()
+    except (OSError, ValueError):  # a name that is too long, or that holds NUL
+        return False
 
 
 def _load_npy(path: Path) -> NDArray[Any]:

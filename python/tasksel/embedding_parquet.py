@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["read_parquet_vectors"]
+__all__ = ["join_vectors", "read_parquet_vectors"]
 
 DEFAULT_COLUMN = "embedding"
 BATCH_ROWS = 16_384
@@ -55,12 +55,31 @@ def read_parquet_vectors(path: Path, column: str | None, frame: pl.DataFrame) ->
     lazy = scan_file(path, text_columns=(), eager=False).frame
     name = _vector_column(lazy.collect_schema(), column, path)
     try:
-        places = _places(lazy, frame)
-        return _gathered(lazy.select(name), name, places, frame.height)
+        return join_vectors(lazy, name, frame)
     except pl.exceptions.PolarsError as error:
         raise SchemaError(f"{path.name} cannot be read as Parquet ({error}); write it again.") from error
     except SchemaError as error:
         raise SchemaError(f"{path.name}: {error}") from error
+
+
+def join_vectors(lazy: pl.LazyFrame, column: str, frame: pl.DataFrame) -> NDArray[np.float32]:
+    """Read one vector per row of `frame` from a Parquet scan, joined by ``id`` where the scan has it.
+
+    Parameters
+    ----------
+    lazy : LazyFrame
+        A scan of one file or of several.
+    column : str
+        Its list column.
+    frame : DataFrame
+        The pool; see `read_parquet_vectors`.
+
+    Raises
+    ------
+    SchemaError
+        There is not exactly one vector of numbers for each row of the pool, or they differ in length.
+    """
+    return _gathered(lazy.select(column), column, _places(lazy, frame), frame.height)
 
 
 def _vector_column(schema: pl.Schema, column: str | None, path: Path) -> str:

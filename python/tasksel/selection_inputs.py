@@ -162,7 +162,7 @@ def needed_embeddings(
         return None
     if embeddings is None:
         raise ConfigError(
-            f"{needing[0]} needs embeddings: name a list column of the pool, a .npy or a .parquet "
-            "file with --embeddings (embeddings=)."
+            f"{needing[0]} needs embeddings: name a run folder of `tasksel embed POOL --out RUN`, a list "
+            "column of the pool, a .npy or a .parquet file with --embeddings (embeddings=)."
         )
     return read_embeddings(embeddings, frame)
