@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from tasksel.allocation import allocation_table, number_tasks
+from tasksel.backends import open_spread
 from tasksel.embedding import embeddings_sha256
 from tasksel.findings import effective_number, find_concerns
 from tasksel.pool import Pool, load_pool
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
+
+    from tasksel.strategies import Spread
 
 __all__ = ["Selection", "select"]
 
@@ -122,6 +125,9 @@ def select(
     embeddings: str | os.PathLike[str] | NDArray[Any] | None = None,
     task_column: str | None = None,
     id_column: str | None = None,
+    backend: str = "local",
+    ray_address: str | None = None,
+    n_workers: int | None = None,
     out: str | os.PathLike[str] | None = None,
 ) -> Selection:
     """Choose which prompts of a pool to have labelled.
@@ -163,6 +169,12 @@ def select(
         or ``file.parquet:column``), joined by ``id`` if it has one.
     task_column, id_column : str, optional
         Columns of the pool to use as task and id.
+    backend : {"local", "ray"}
+        Where k-center with ``partitions`` and the order within tasks are worked out; the picks are the same.
+    ray_address : str, optional
+        Of a running cluster, such as ``auto`` or ``HEAD:6379``; without it one is started here.
+    n_workers : int, optional
+        Calls at a time under Ray.
     out : path, optional
         Folder to write the selection to.
 
@@ -197,24 +209,26 @@ def select(
     find_named(strategy, within, options, metric)  # told before a large pool is read
     _check_inputs_stay((pool, scores, embeddings), out)
     loaded = load_pool(pool, task_column=task_column, id_column=id_column)
-    chosen = select_rows(
-        loaded.frame,
-        budget=budget,
-        scores=None
-        if scores is None
-        else lambda metric: read_scores(scores, loaded.frame["id"], metric=metric),
-        strategy=strategy,
-        within=within,
-        base=base,
-        alpha=alpha,
-        max_weight_ratio=max_weight_ratio,
-        metric=metric,
-        task_mean=task_mean,
-        rounding=rounding,
-        options=options,
-        seed=seed,
-        embeddings=embeddings,
-    )
+    with open_spread(backend, address=ray_address, n_workers=n_workers) as spread:
+        chosen = select_rows(
+            loaded.frame,
+            budget=budget,
+            scores=None
+            if scores is None
+            else lambda metric: read_scores(scores, loaded.frame["id"], metric=metric),
+            strategy=strategy,
+            within=within,
+            base=base,
+            alpha=alpha,
+            max_weight_ratio=max_weight_ratio,
+            metric=metric,
+            task_mean=task_mean,
+            rounding=rounding,
+            options=options,
+            seed=seed,
+            embeddings=embeddings,
+            spread=spread,
+        )
     notes = (*loaded.notes, *chosen.notes)
     selection = Selection(
         rows=chosen.rows,
@@ -271,6 +285,7 @@ def select_rows(
     seed: int = 0,
     embeddings: str | os.PathLike[str] | NDArray[Any] | None = None,
     task_column: str = "task",
+    spread: Spread | None = None,
 ) -> RowSelection:
     """Choose rows of a frame that is already in memory; parameters and errors as in `select`.
 
@@ -279,6 +294,8 @@ def select_rows(
     scores : callable, optional
         Reads the confidence of each row of `frame` by the metric whose name it is given; without it the
         frame's own columns are used if the strategy or picker needs them.
+    spread : Spread, optional
+        Calls functions on other machines.
     """
     chosen, picker, own_options = find_named(strategy, within, options, metric)
     _check_budget(budget)
@@ -304,6 +321,7 @@ def select_rows(
         embeddings=needed_embeddings(chosen, picker, frame, embeddings),
         confidences=log_confidences,
         own_options=fill_options(chosen.options, own_options),
+        spread=spread,
     )
     ranking = order_within_tasks(problem, chosen.rank(problem), picker, own_options=own_options)
     allocation = allocation_table(problem, ranking, task_names, weighted=chosen.base is not None)

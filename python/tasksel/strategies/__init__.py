@@ -15,6 +15,7 @@ from tasksel.strategies.problem import (
     PickingProblem,
     Ranking,
     RankingProblem,
+    Spread,
     WeightOptions,
 )
 from tasksel.strategies.registry import (
@@ -38,6 +39,7 @@ __all__ = [
     "PickingProblem",
     "Ranking",
     "RankingProblem",
+    "Spread",
     "Strategy",
     "WeightOptions",
     "check_option_names",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import tasksel_core
 from tasksel.strategies.declaration import Option, Picker
+from tasksel.strategies.partitioned_k_center import partitioned_k_center
 from tasksel.strategies.problem import Ranking
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ PARTITIONS = Option(
 def _k_center(problem: PickingProblem) -> Ranking:
     assert problem.embeddings is not None  # noqa: S101 -- guaranteed by `needs`
     partitions = int(problem.own_options["partitions"])
+    if partitions > 1 and problem.spread is not None:
+        rows, radii = partitioned_k_center(problem.embeddings, problem.quota, partitions, problem.spread)
+        return Ranking(rows, radii=radii)
     rows, radii = tasksel_core.k_center_greedy(
         problem.embeddings,
         problem.quota,

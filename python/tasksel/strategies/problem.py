@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -11,14 +11,29 @@ import tasksel_core
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["PickingProblem", "Ranking", "RankingProblem", "WeightOptions"]
+__all__ = ["PickingProblem", "Ranking", "RankingProblem", "Spread", "WeightOptions"]
 
 ROUNDINGS = ("webster", "largest-remainder", "paper")
 TASK_MEANS = ("arithmetic", "geometric")
+
+
+class Spread(Protocol):
+    """Calls a function with many inputs on other machines."""
+
+    def __call__(self, function: Callable[[Any], Any], inputs: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        """Yield the place of each input and what the function gives for it, in any order.
+
+        Parameters
+        ----------
+        function : callable
+            It, an input and what it returns can be pickled.
+        inputs : iterable
+            Taken one by one when there is room.
+        """
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -86,6 +101,8 @@ class RankingProblem:
         Log-confidences by the name of their metric, for pickers with a metric of their own.
     own_options : mapping of str to float or int
         The options that the strategy declares, defaults filled in.
+    spread : Spread, optional
+        Other machines, for what can be worked on in parts; the ranking does not depend on it.
     """
 
     task: NDArray[np.int64]
@@ -97,6 +114,7 @@ class RankingProblem:
     embeddings: NDArray[np.float32] | None = None
     confidences: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     own_options: Mapping[str, float] = field(default_factory=dict)
+    spread: Spread | None = None
 
     @property
     def available(self) -> NDArray[np.int64]:
@@ -156,6 +174,8 @@ class PickingProblem:
     n_threads : int, optional
         Threads that a kernel may start: 1 where groups are ordered in parallel already, None for one a
         core. The order must not depend on it.
+    spread : Spread, optional
+        Other machines; the order must not depend on them either.
     """
 
     n_rows: int
@@ -165,3 +185,4 @@ class PickingProblem:
     embeddings: NDArray[np.float32] | None = None
     own_options: Mapping[str, float] = field(default_factory=dict)
     n_threads: int | None = None
+    spread: Spread | None = None

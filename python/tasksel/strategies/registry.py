@@ -43,6 +43,7 @@ def _over_the_pool(picker: Picker) -> Strategy:
                 log_confidence=problem.log_confidence,
                 embeddings=problem.embeddings,
                 own_options=fill_options(picker.options, problem.own_options),
+                spread=problem.spread,
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tasksel.strategies.declaration import Picker
-    from tasksel.strategies.problem import Ranking, RankingProblem
+    from tasksel.strategies.problem import Ranking, RankingProblem, Spread
 
 __all__ = ["order_within_tasks"]
 
 LARGE_WORK = 2_000_000_000
 """Rows squared times dimensions from which on a task gets all threads to itself. A thread of the pool
 cannot be interrupted, so that no smaller task may keep it for much more than half a second."""
+_TRIP_CELLS = 4_000_000
+"""Rows times dimensions, 16 MB, from which on tasks go to another machine; fewer would be mostly travel."""
 
 
 def order_within_tasks(
@@ -44,7 +47,7 @@ def order_within_tasks(
     Parameters
     ----------
     problem : RankingProblem
-        With what `picker` needs.
+        With what `picker` needs. With a `spread`, tasks are ordered on other machines.
     ranking : Ranking
         Of a strategy that allocates over tasks.
     picker : Picker
@@ -81,7 +84,11 @@ def order_within_tasks(
         return ranking
     groups = _Groups(problem, ranking, picker, own_options)
     rows = np.empty_like(ranking.rows)
-    for task, ordered in _ordered_tasks(groups, picker, n_threads or _thread_count()):
+    for task, ordered in (
+        _ordered_tasks(groups, picker, n_threads or _thread_count())
+        if problem.spread is None
+        else _ordered_elsewhere(groups, picker, problem.spread)
+    ):
         rows[groups.places_of(task)] = ordered
     return replace(ranking, rows=rows, radii=None, gains=None)
 
@@ -111,18 +118,25 @@ class _Groups:
     def places_of(self, task: int) -> NDArray[np.int64]:
         return self._places[self._place_starts[task] : self._place_starts[task + 1]]
 
-    def is_large(self, task: int) -> bool:
+    @property
+    def n_dimensions(self) -> int:
         embeddings = self._problem.embeddings
-        n_dimensions = 1 if embeddings is None else embeddings.shape[1]
-        return len(self.rows_of(task)) ** 2 * n_dimensions > LARGE_WORK
+        return 1 if embeddings is None else embeddings.shape[1]
+
+    def is_large(self, task: int) -> bool:
+        return len(self.rows_of(task)) ** 2 * self.n_dimensions > LARGE_WORK
 
     def ordered(self, task: int, n_threads: int | None) -> NDArray[np.int64]:
         """Return the first rows of a task in the picker's order, as many as the ranking takes."""
-        rows, quota = self.rows_of(task), len(self.places_of(task))
+        return self.rows_of(task)[_order(self._picker, *self.problem_of(task, n_threads))]
+
+    def problem_of(self, task: int, n_threads: int | None) -> tuple[PickingProblem, int]:
+        """Return what the picker gets of a task, and the first pool row of the task."""
+        rows = self.rows_of(task)
         log_confidence, embeddings = self._log_confidence, self._problem.embeddings
         group = PickingProblem(
             n_rows=len(rows),
-            quota=quota,
+            quota=len(self.places_of(task)),
             seed=self._problem.seed,
             log_confidence=None if log_confidence is None else log_confidence[rows],
             embeddings=None
@@ -131,13 +145,7 @@ class _Groups:
             own_options=self._options,
             n_threads=n_threads,
         )
-        assert self._picker.order is not None  # noqa: S101 -- the caller left out the random order
-        try:
-            picked = self._picker.order(group).rows
-        except ArrayError as error:
-            raise ArrayError(f"In the task of pool row {rows[0]}, rows counted inside it: {error}") from error
-        _check_picked(picked, group, self._picker)
-        return rows[picked]
+        return group, int(rows[0])
 
 
 def _by_task(task: NDArray[np.int64], n_tasks: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -152,6 +160,21 @@ def _vectors_of(embeddings: NDArray[np.float32], rows: NDArray[np.int64]) -> NDA
     if rows[-1] - rows[0] == len(rows) - 1:
         return embeddings[rows[0] : rows[-1] + 1]
     return embeddings[rows]
+
+
+def _order(picker: Picker, group: PickingProblem, first_row: int) -> NDArray[np.int64]:
+    """Return which rows of a group come first, counted inside it."""
+    assert picker.order is not None  # noqa: S101 -- the caller left out the random order
+    try:
+        picked = picker.order(group).rows
+    except ArrayError as error:
+        raise ArrayError(f"In the task of pool row {first_row}, rows counted inside it: {error}") from error
+    _check_picked(picked, group, picker)
+    return picked
+
+
+def _order_all(picker: Picker, groups: list[tuple[PickingProblem, int]]) -> list[NDArray[np.int64]]:
+    return [_order(picker, *group) for group in groups]
 
 
 def _check_picked(picked: NDArray[np.int64], group: PickingProblem, picker: Picker) -> None:
@@ -178,6 +201,31 @@ def _ordered_tasks(
     small = sorted(set(groups.tasks) - set(large))
     if small:
         yield from _in_parallel(lambda task: groups.ordered(task, 1), small, n_threads)
+
+
+def _ordered_elsewhere(
+    groups: _Groups, picker: Picker, spread: Spread
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Order tasks on other machines, those of small ones together."""
+    trips = list(_trips(groups))
+    inputs = ([groups.problem_of(task, None) for task in trip] for trip in trips)
+    for place, orders in spread(functools.partial(_order_all, picker), inputs):
+        for task, picked in zip(trips[place], orders, strict=True):
+            yield task, groups.rows_of(task)[picked]
+
+
+def _trips(groups: _Groups) -> Iterator[list[int]]:
+    """Deal tasks, as they stand, into lists that are worth a trip."""
+    trip: list[int] = []
+    n_cells = 0
+    for task in groups.tasks:
+        trip.append(task)
+        n_cells += len(groups.rows_of(task)) * groups.n_dimensions
+        if n_cells >= _TRIP_CELLS or groups.is_large(task):
+            yield trip
+            trip, n_cells = [], 0
+    if trip:
+        yield trip
 
 
 def _in_parallel(
