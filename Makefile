@@ -15,7 +15,7 @@ DEMO_POOL ?=
 DEMO_OUT ?= tasksel-demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-full build clean
+.PHONY: help demo test check chaos format bench bench-full build clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ check: $(VENV)/.dev ## formatters, linters, types, stubs, clippy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest tasksel_core --ignore-missing-stub --mypy-config-file pyproject.toml
+
+chaos: $(VENV)/.dev ## 200 kills at random moments over score and embed; the final files are equal
+	TASKSEL_KILLS=200 $(BIN)/python -m pytest -s tests/integration/test_kill_and_resume.py
 
 format: $(VENV)/.dev ## format Rust and Python in place
 	cargo fmt --all

@@ -12,16 +12,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tasksel import cli_coverage, cli_report, terminal
+from tasksel import cli_coverage, cli_embed, cli_report, cli_score, cli_status, terminal
 from tasksel.cli_errors import reported_errors
 from tasksel.cli_options import (
+    BackendOption,
     DebugOption,
     IdColumnOption,
     JsonOption,
     PoolArgument,
     QuietOption,
+    RayAddressOption,
     SeedOption,
     TaskColumnOption,
+    WorkersOption,
+    read_options,
 )
 from tasksel.cli_output import print_json, shown_progress
 from tasksel.cli_synth import synth_app
@@ -63,54 +67,9 @@ def root(
         raise typer.Exit
 
 
-@app.command("score")
-def score_command(
-    pool: PoolArgument,
-    *,
-    model: Annotated[str, typer.Option(help="Model folder or hub name; 'demo' is the embedded model.")],
-    out: Annotated[Path, typer.Option(help="Run folder; the same command continues an interrupted run.")],
-    adapter: Annotated[
-        Path | None, typer.Option(help="LoRA adapter of the model, or the folder of `tasksel train`.")
-    ] = None,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
-    prompt_template: Annotated[
-        str | None,
-        typer.Option(help="Text with {prompt} in it, for a model without a chat template."),
-    ] = None,
-    batch_tokens: Annotated[int, typer.Option(help="Padded prompt and answer tokens of one batch.")] = 8192,
-    shard_rows: Annotated[int, typer.Option(help="Prompts per file, about; what a kill can cost.")] = 256,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
-    task_column: TaskColumnOption = None,
-    id_column: IdColumnOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Let a model answer every prompt, and record the log-probability of each token that it generates."""
-    from tasksel.scoring import score
-
-    with reported_errors(debug=debug, stopped="Run the same command again to continue."):
-        with shown_progress("Scoring", "prompts", shown=not (quiet or as_json)) as progress:
-            summary = score(
-                pool,
-                model=model,
-                out=out,
-                adapter=None if adapter is None else str(adapter),
-                max_new_tokens=max_new_tokens,
-                prompt_template=prompt_template,
-                batch_tokens=batch_tokens,
-                shard_rows=shard_rows,
-                device=device,
-                dtype=dtype,
-                task_column=task_column,
-                id_column=id_column,
-                progress=progress,
-            )
-        if as_json:
-            print_json(summary.to_dict())
-        elif not quiet:
-            terminal.print_score_summary(Console(), summary)
+cli_score.register(app)
+cli_embed.register(app)
+cli_status.register(app)
 
 
 @app.command("select")
@@ -168,9 +127,13 @@ def select_command(
     embeddings: Annotated[
         str | None,
         typer.Option(
-            help="One vector a prompt: a column, a .npy file, or a .parquet file (file.parquet:column)."
+            help="One vector a prompt: a run folder of `tasksel embed`, a column, a .npy or a .parquet file "
+            "(file.parquet:column)."
         ),
     ] = None,
+    backend: BackendOption = "local",
+    ray_address: RayAddressOption = None,
+    n_workers: WorkersOption = None,
     task_column: TaskColumnOption = None,
     id_column: IdColumnOption = None,
     as_json: JsonOption = False,
@@ -193,11 +156,14 @@ def select_command(
             metric=metric,
             task_mean=task_mean,
             rounding=rounding,
-            options=read_options(option or []),
+            options=read_options(option or [], "--option"),
             seed=seed,
             embeddings=embeddings,
             task_column=task_column,
             id_column=id_column,
+            backend=backend,
+            ray_address=ray_address,
+            n_workers=n_workers,
             out=out,
         )
         folder = None if out is None else str(out)
@@ -590,23 +556,6 @@ def demo_command(
 
 cli_coverage.register(app)
 cli_report.register(app)
-
-
-def read_options(given: list[str]) -> dict[str, str]:
-    """Split each ``NAME=VALUE``.
-
-    Raises
-    ------
-    ConfigError
-        One has no equals sign, or a name comes twice.
-    """
-    options: dict[str, str] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name or name in options:
-            raise ConfigError(f"--option {text}: allowed is NAME=VALUE, each name once.")
-        options[name] = value
-    return options
 
 
 def main() -> None:
