@@ -12,6 +12,7 @@ from tasksel.causal_model_folder import (
     find_adapter_folder,
     find_model_folder,
     first_line,
+    identify_model,
     model_sha256,
 )
 from tasksel_core.errors import ConfigError, MissingExtraError
@@ -26,6 +27,7 @@ __all__ = [
     "find_adapter_folder",
     "find_device",
     "find_model_folder",
+    "identify_model",
     "load_model",
     "model_sha256",
     "quiet_transformers",

@@ -19,6 +19,7 @@ __all__ = [
     "find_adapter_folder",
     "find_model_folder",
     "first_line",
+    "identify_model",
     "model_sha256",
 ]
 
@@ -161,6 +162,21 @@ def model_sha256(folder: Path, adapter_folder: Path | None = None) -> str:
         for name in (_ADAPTER_CONFIG, _ADAPTER_WEIGHTS):
             digest.update(f"adapter\0{name}\0{file_sha256(adapter_folder / name)}\n".encode())
     return digest.hexdigest()
+
+
+def identify_model(model: str, adapter: str | None = None) -> dict[str, str]:
+    """Return ``name``, ``sha256`` and, if there is one, ``adapter`` of a model, without loading it.
+
+    Raises
+    ------
+    ConfigError
+        There is no such model or adapter.
+    """
+    folder = find_model_folder(model)
+    if adapter is None:
+        return {"name": model, "sha256": model_sha256(folder)}
+    sha256 = model_sha256(folder, find_adapter_folder(adapter))
+    return {"name": model, "adapter": adapter, "sha256": sha256}
 
 
 def _sampled_safetensors_sha256(path: Path) -> str:

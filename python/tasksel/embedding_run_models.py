@@ -11,13 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
-from tasksel.causal_model import (
-    find_adapter_folder,
-    find_model_folder,
-    load_model,
-    model_sha256,
-    suitable_threads,
-)
+from tasksel.causal_model import identify_model, load_model, model_sha256, suitable_threads
 from tasksel.embedding_run_worker import EmbedderStart
 from tasksel.generation_states import PromptStates
 from tasksel.prompt_encoding import PromptEncoder, check_prompt_template
@@ -201,11 +195,7 @@ class HiddenEmbedder:
 
     def identify_model(self) -> dict[str, Any]:
         """Return name and hash of the model, and its adapter, without loading it."""
-        folder, adapter = find_model_folder(self.model), self.request.adapter
-        if adapter is None:
-            return {"name": self.model, "sha256": model_sha256(folder)}
-        sha256 = model_sha256(folder, find_adapter_folder(adapter))
-        return {"name": self.model, "adapter": adapter, "sha256": sha256}
+        return identify_model(self.model, self.request.adapter)
 
     def start(self) -> EmbedderStart:
         """Load the model; errors as of `load_model`."""

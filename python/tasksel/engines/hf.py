@@ -12,13 +12,7 @@ from copy import deepcopy
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tasksel.causal_model import (
-    find_adapter_folder,
-    find_model_folder,
-    load_model,
-    model_sha256,
-    suitable_threads,
-)
+from tasksel.causal_model import identify_model, load_model, suitable_threads
 from tasksel.engines.engine import Answer, AnsweredBatch, EngineStart
 from tasksel.generation import BatchGenerator
 from tasksel.hidden_states import embed_hidden_states
@@ -142,11 +136,7 @@ class HfEngine:
         ConfigError
             There is no such model or adapter.
         """
-        folder = find_model_folder(self.model)
-        if self.adapter is None:
-            return {"name": self.model, "sha256": model_sha256(folder)}
-        sha256 = model_sha256(folder, find_adapter_folder(self.adapter))
-        return {"name": self.model, "adapter": self.adapter, "sha256": sha256}
+        return identify_model(self.model, self.adapter)
 
     def start(self) -> EngineStart:
         """Load the model.

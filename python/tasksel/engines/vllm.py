@@ -11,7 +11,7 @@ import dataclasses
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tasksel.causal_model import DTYPES, find_adapter_folder, find_model_folder, model_sha256
+from tasksel.causal_model import DTYPES, find_adapter_folder, identify_model
 from tasksel.causal_model_folder import first_line
 from tasksel.causal_model_outline import read_outline
 from tasksel.engines.engine import Answer, AnsweredBatch, EngineStart
@@ -140,11 +140,7 @@ class VllmEngine:
         ConfigError
             There is no such model or adapter.
         """
-        folder = find_model_folder(self.model)
-        if self.adapter is None:
-            return {"name": self.model, "sha256": model_sha256(folder)}
-        sha256 = model_sha256(folder, find_adapter_folder(self.adapter))
-        return {"name": self.model, "adapter": self.adapter, "sha256": sha256}
+        return identify_model(self.model, self.adapter)
 
     def start(self) -> EngineStart:
         """Load the model into vLLM.
