@@ -20,7 +20,8 @@ pytestmark = [
 
 pytest.importorskip("transformers", reason="the extra hf is not installed")
 
-N_ROWS = 400
+N_ROWS = {"score": 400, "embed": 2000}
+"""Enough that no verb is through before its first batch was seen and a signal sent, on a machine in use."""
 VERBS = {
     "score": ("--max-new-tokens", 24, "--batch-tokens", 200, "--shard-rows", 100),
     "embed": ("--embed-from", "hidden", "--batch-tokens", 40, "--shard-rows", 100),
@@ -31,20 +32,22 @@ STOPPED = "Stopped. Run the same command again to continue."
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory):
-    path = tmp_path_factory.mktemp("pool") / "pool.parquet"
-    prompts = [f"prompt {number} " + "word " * (number % 13) for number in range(N_ROWS)]
-    pl.DataFrame({"prompt": prompts}).write_parquet(path)
-    return path
+def pools(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pools")
+    for verb, n_rows in N_ROWS.items():
+        prompts = [f"prompt {number} " + "word " * (number % 13) for number in range(n_rows)]
+        pl.DataFrame({"prompt": prompts}).write_parquet(folder / f"{verb}.parquet")
+    return folder
 
 
 @pytest.fixture
-def start(pool, tiny_model_folder, tmp_path):
+def start(pools, tiny_model_folder, tmp_path):
     """Start a verb on ``RUN`` and wait for its first batch; the process ends with the test."""
     started = []
 
     def start_verb(verb):
-        arguments = [verb, pool, "--model", tiny_model_folder, "--out", tmp_path / "run", "--device", "cpu"]
+        arguments = [verb, pools / f"{verb}.parquet", "--model", tiny_model_folder, "--out", tmp_path / "run"]
+        arguments += ["--device", "cpu"]
         command = [sys.executable, "-m", "tasksel", *map(str, (*arguments, *VERBS[verb]))]
         process = subprocess.Popen(
             command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -76,11 +79,11 @@ def test_a_stopped_command_keeps_its_batches_and_goes_on(start, tmp_path, verb, 
     assert told.endswith(f"{STOPPED}\n")
     (stage,) = read_status(tmp_path / "run").stages
     assert (stage.state, stage.is_in_order) == ("interrupted", True)
-    assert 0 < stage.rows_done < N_ROWS
+    assert 0 < stage.rows_done < N_ROWS[verb]
     assert stage.rows_partial > 0
     _, told = start(verb).communicate(timeout=300)
     (stage,) = read_status(tmp_path / "run").stages
-    assert (stage.state, stage.rows_done) == ("finished", N_ROWS), told
+    assert (stage.state, stage.rows_done) == ("finished", N_ROWS[verb]), told
 
 
 def test_ctrl_c_twice_stops_within_the_batch(start, tmp_path):
