@@ -32,5 +32,5 @@ def print_json(content: dict[str, Any]) -> None:
 
 
 def announced_stop() -> None:
-    """Say that the first Ctrl-C was heard; past the buffers, which the main thread may be in the middle of."""
+    """Say that the first Ctrl-C was heard; past the buffers, which the main thread may be writing to."""
     os.write(2, b"\nFinishing the batch; Ctrl-C again stops at once.\n")
