@@ -152,8 +152,11 @@ def own_requirements():
 
 
 def is_needed(requirement, python_version):
-    """Whether any extra, or the core, wants a requirement on that Python."""
-    extras = ["", *importlib.metadata.metadata("tasksel").get_all("Provides-Extra")]
+    """Whether the core or an extra wants a requirement on that Python.
+
+    vLLM pins other versions of what the pins hold, and lives in an environment of its own.
+    """
+    extras = {"", *importlib.metadata.metadata("tasksel").get_all("Provides-Extra")} - {"vllm"}
     return requirement.marker is None or any(
         requirement.marker.evaluate({"python_version": python_version, "extra": extra}) for extra in extras
     )
