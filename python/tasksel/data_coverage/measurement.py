@@ -222,8 +222,8 @@ def _equivalent(
     found = measure_equivalent(real, synthetic, real_tasks=codes, level=level, seed=seed)
     if found.n_compared < len(synthetic):
         notes.append(
-            f"The headline compares {found.n_compared:,} rows of the {len(synthetic):,} at a time: a quarter "
-            "of the real ones, which are split into reference and yardstick."
+            f"The headline compares {found.n_compared:,} rows of the {len(synthetic):,} at a time, as many "
+            f"as {len(real):,} real rows are a yardstick for."
         )
     missing = 1 - found.null.low
     notes.append(

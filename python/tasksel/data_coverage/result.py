@@ -42,7 +42,7 @@ class Coverage:
     n_real, n_synthetic, n_compared : int
         Rows of the reference, of the synthetic set, and of each set that the headline compares.
     shortfall : float or None
-        The raw statistic of the headline: the share of the real mass that is lacking, with its noise.
+        The raw statistic of the headline: about the share of the real mass that is lacking, with its noise.
     calibration : pl.DataFrame
         ``missing`` (mass), ``shortfall``, ``deviation``: the yardstick.
     clusters : pl.DataFrame
