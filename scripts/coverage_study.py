@@ -5,8 +5,8 @@ FOLDER, embeds them with MiniLM (kept in ``--cache``), and writes Markdown to st
 docs/coverage/README.md has it as it is.
 
 Each seed halves a data set: one half is the real set, from the other the "synthetic" one is drawn. While the
-estimator was made, choices went by t0_sample, ni_sample and dolly; a failure on mmlu_test prompted one of them, and
-figures of bbh and ni_skewed had been seen by then, so that no set here is a clean report.
+estimator was made, choices went by t0_sample, ni_sample and dolly; a failure on mmlu_test prompted one of
+them, and figures of bbh and ni_skewed had been seen by then, so that no set here is a clean report.
 """
 
 from __future__ import annotations

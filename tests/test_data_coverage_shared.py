@@ -14,8 +14,8 @@ from tasksel.data_coverage.yardstick import measure_equivalent
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 N_ROWS = 1000
 MAX_PROMPT_CHARS = 160
-"""Short ones are embedded faster; later runs read the vectors from pytest's cache. With 4,500 of them in place of
-6,000 a perfect set was read too low: the number of prompts was chosen after that."""
+"""Short ones are embedded faster; later runs read the vectors from pytest's cache. With 4,500 of them instead
+of 6,000 a perfect set was read too low: the number of prompts was chosen after that."""
 
 
 @pytest.fixture(scope="module")
