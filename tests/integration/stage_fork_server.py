@@ -76,9 +76,22 @@ class ForkServer:
         shard_s = (written_s[-1] - written_s[0]) / (len(written_s) - 1)
         return whole_s - len(written_s) * shard_s, shard_s
 
-    def kill(self, run: Path, delay_s: float, number: signal.Signals) -> bool:
-        """Start a child and end it after a while; tell whether that came before its own end."""
+    def kill(self, run: Path, number: signal.Signals, delay_s: float, n_new_shards: int) -> bool:
+        """Start a child, wait for shards of its own and then for a while, and end it.
+
+        Returns
+        -------
+        bool
+            Whether the end came before the child's own.
+        """
+        n_shards = len(self.find(run, "part-*")) + n_new_shards
         process_id = self.fork(run)
+        while len(self.find(run, "part-*")) < n_shards:
+            ended_id, status = os.waitpid(process_id, os.WNOHANG)
+            if ended_id:
+                assert status == 0
+                return False
+            time.sleep(0.0005)
         time.sleep(delay_s)
         os.kill(process_id, number)
         status = os.waitpid(process_id, 0)[1]
@@ -97,9 +110,12 @@ def main() -> None:
     folders = [server.out / "whole", server.out / "killed-1"]
     start_s, shard_s = server.measure_whole_run(folders[0])
     while len(server.shards_at_kill) < int(n_kills):
-        delay_s = dice.uniform(0.0, start_s + 3 * shard_s)
         number = signal.SIGTERM if dice.random() < 0.25 else signal.SIGKILL
-        is_killed = server.kill(folders[-1], delay_s, number)
+        # By turns after some shards and after some time: a busy machine may start no child within the time
+        # that the first one took.
+        by_shards = len(server.shards_at_kill) % 2 == 0
+        longest_s, n_new_shards = (shard_s, dice.randint(1, 4)) if by_shards else (start_s + 3 * shard_s, 0)
+        is_killed = server.kill(folders[-1], number, dice.uniform(0.0, longest_s), n_new_shards)
         if not is_killed or server.find(folders[-1], MANIFEST_NAME):  # the next go to a new folder
             folders.append(server.out / f"killed-{len(folders)}")
     for folder in folders[1:]:
