@@ -10,7 +10,7 @@ import pytest
 
 from tasksel.report import write_report
 from tasksel.report.embedding_map import principal_plane
-from tasksel.report.html_page import Column, Page, heat_table, table, visible
+from tasksel.html_page import Column, Page, heat_table, table, visible
 from tasksel.synthesis.planning import plan
 from tasksel_core.errors import ConfigError, ResumeError
 

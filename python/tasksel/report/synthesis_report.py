@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from tasksel.report.html_page import Column, Page, bullets, heat_table, paragraph, table
+from tasksel.html_page import Column, Page, bullets, heat_table, paragraph, table
 from tasksel.run_folder import MANIFEST_NAME, read_json
 from tasksel.synthesis.config_file import CONFIG_NAME, EXAMPLES_NAME, PLAN_FOLDER
 from tasksel.synthesis.records import GENERATION_FOLDER, RECORDS_NAME, read_all_records
