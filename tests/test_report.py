@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tasksel.html_page import Column, Page, heat_table, table, visible
 from tasksel.report import write_report
 from tasksel.report.embedding_map import principal_plane
-from tasksel.html_page import Column, Page, heat_table, table, visible
 from tasksel.synthesis.planning import plan
 from tasksel_core.errors import ConfigError, ResumeError
 

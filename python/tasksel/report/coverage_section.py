@@ -8,9 +8,9 @@ import numpy as np
 
 from tasksel.data_coverage import coverage
 from tasksel.embedding import read_embeddings
+from tasksel.html_page import Column, bullets, figure, paragraph, table
 from tasksel.pool import load_pool
 from tasksel.report.embedding_map import draw_map
-from tasksel.html_page import Column, bullets, figure, paragraph, table
 from tasksel_core.errors import MissingExtraError
 
 if TYPE_CHECKING:
