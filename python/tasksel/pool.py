@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import polars as pl
 
@@ -24,6 +24,9 @@ from tasksel.pool_shapes import TEXT_COLUMNS, ShapePlan, plan_shape
 from tasksel.pool_urls import is_url, scan_url, url_name
 from tasksel.run_folder import file_sha256
 from tasksel_core.errors import ConfigError, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Pool", "PoolSource", "load_pool", "read_pool", "scan_pool", "unanswered"]
 
@@ -47,6 +50,8 @@ class Pool:
         SHA-256 of the file's bytes, or of the canonical frame's content, as 64 hexadecimal digits.
     notes : tuple of str
         What a person should know (duplicates, empty prompts, ...), one short sentence each.
+    named_columns : dict of str to str
+        ``task_column`` and ``id_column``, where the user named them instead of the shape.
     """
 
     frame: pl.DataFrame
@@ -54,6 +59,7 @@ class Pool:
     name: str
     sha256: str
     notes: tuple[str, ...] = ()
+    named_columns: Mapping[str, str] = field(default_factory=dict)
 
 
 PoolSource: TypeAlias = "str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame | Pool"
@@ -181,7 +187,10 @@ def load_pool(source: PoolSource, *, task_column: str | None = None, id_column: 
         sha256 = _frame_sha256(frame)
     else:
         sha256 = file_sha256(_path(source))
-    return Pool(frame, plan.shape, name, sha256, (*scan.notes, *plan.notes, *pool_notes(shaped, frame)))
+    notes = (*scan.notes, *plan.notes, *pool_notes(shaped, frame))
+    named = {"task_column": task_column, "id_column": id_column}
+    named_columns = {key: column for key, column in named.items() if column is not None}
+    return Pool(frame, plan.shape, name, sha256, notes, named_columns)
 
 
 def _scan(

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Selection", "select"]
 
 SELECTION_FILES = ("selected.parquet", "selected.jsonl", "allocation.csv")
+SELECT_STAGE = "select"
 
 
 @dataclass(frozen=True)
@@ -437,10 +438,11 @@ def _settings(
 
 def _manifest(pool: Pool, chosen: RowSelection, notes: tuple[str, ...]) -> dict[str, Any]:
     scores, vectors = chosen.scores, chosen.embeddings
+    read = {"name": pool.name, "sha256": pool.sha256, "shape": pool.shape, "rows": pool.frame.height}
     return {
         "format_version": FORMAT_VERSION,
-        "stage": "select",
-        "pool": {"name": pool.name, "sha256": pool.sha256, "shape": pool.shape, "rows": pool.frame.height},
+        "stage": SELECT_STAGE,
+        "pool": {**read, **pool.named_columns},
         "scores": None
         if scores is None
         else {"name": scores.name, "sha256": scores.sha256, "counts": scores.counts},
