@@ -1,4 +1,4 @@
-"""Every kernel against every alternative that is installed: measures, and writes the page that docs show.
+"""All that has an alternative against each that is installed: measures, and writes the page that docs show.
 
 ``python benches/suite.py`` measures what is not yet in the results (``docs/benchmarks.json``) on this
 machine with these libraries, and writes the page and the figure beside them. A run that is stopped goes on
@@ -29,10 +29,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import bench_coverage
+import bench_embedding
 import bench_facility_location
 import bench_generation
 import bench_k_center
 import bench_kernels
+import bench_near_duplicates
 import bench_neighbours
 import figure
 import page
@@ -56,6 +59,8 @@ PACKAGES = (
     "submodlib-py",
     "apricot-select",
     "prdc",
+    "datasketch",
+    "sentence-transformers",
     "torch",
     "transformers",
 )
@@ -72,6 +77,9 @@ def entries() -> list[Entry]:
         bench_facility_location,
         bench_kernels,
         bench_generation,
+        bench_embedding,
+        bench_coverage,
+        bench_near_duplicates,
     ):
         script = Path(module.__file__ or "")
         found += [(case, script) for case in (*module.CASES, *getattr(module, "GROWTHS", ()))]
