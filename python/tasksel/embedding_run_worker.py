@@ -6,13 +6,14 @@ batches of an uninterrupted one, and the same bytes.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
 from tasksel.embedding_run_shards import build_frame, embeddings_schema
+from tasksel.prefetching import prefetched
 from tasksel.prompt_encoding import plan_batches
 from tasksel.shard_work import ShardPiece, WorkerStart
 from tasksel_core.errors import ConfigError, TaskselError
@@ -20,7 +21,6 @@ from tasksel_core.errors import ConfigError, TaskselError
 if TYPE_CHECKING:
     import threading
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-    from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
     import numpy.typing as npt
@@ -111,30 +111,18 @@ class EmbeddingWorker:
     def work(self, tasks: Iterable[ShardTask], stopped: threading.Event) -> Generator[ShardPiece, None, None]:
         """Embed every prompt that is not done; see `ShardWorker`."""
         with (
-            ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenizing") as thread,
+            contextlib.closing(prefetched(tasks, self._encode, stopped)) as shards,
             self.embedder.running(),
         ):
-            for task, encoded in self._encode_ahead(tasks, stopped, thread):
+            for task, encoded in shards:
                 yield from self._embed_shard(task, encoded, stopped)
 
     def close(self) -> None:
         """Let go of the model."""
         self.embedder.close()
 
-    def _encode_ahead(
-        self, tasks: Iterable[ShardTask], stopped: threading.Event, thread: ThreadPoolExecutor
-    ) -> Iterator[tuple[ShardTask, list[EncodedPrompt]]]:
-        """Yield shards with their tokens; the next one is tokenised while the caller works on this one."""
-        waiting: tuple[ShardTask, Future[list[EncodedPrompt]]] | None = None
-        for task in tasks:
-            if stopped.is_set():
-                return
-            encoded = thread.submit(self.embedder.encode, task.rows["prompt"].fill_null("").to_list())
-            if waiting is not None:
-                yield waiting[0], waiting[1].result()
-            waiting = task, encoded
-        if waiting is not None:
-            yield waiting[0], waiting[1].result()
+    def _encode(self, task: ShardTask) -> list[EncodedPrompt]:
+        return self.embedder.encode(task.rows["prompt"].fill_null("").to_list())
 
     def _embed_shard(
         self, task: ShardTask, encoded: Sequence[EncodedPrompt], stopped: threading.Event

@@ -1,4 +1,4 @@
-"""Ctrl-C once: finish what is under way and stop cleanly. Twice: now."""
+"""Ctrl-C once: finish what is under way and stop cleanly. Twice: now, also where a thread is waited for."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import _thread
 import contextlib
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, wait
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
+    from concurrent.futures import Future
 
-__all__ = ["heard_stops"]
+__all__ = ["heard_stops", "result_of", "wait_for"]
 
 _SIGNALS = ("SIGINT", "SIGTERM")
+_PATIENCE_S: Final = 0.5
+"""Longest wait without a look at signals: polars has system calls restarted after Ctrl-C."""
+
+_Result = TypeVar("_Result")
 
 
 @contextlib.contextmanager
@@ -63,3 +69,36 @@ def heard_stops(announce: Callable[[], object] | None = None) -> Iterator[thread
     finally:
         for number, before in replaced:
             signal.signal(number, before)
+
+
+def wait_for(futures: Collection[Future[Any]], *, or_an_error: bool = False) -> None:
+    """Wait until all of `futures` are done, and hear Ctrl-C meanwhile.
+
+    Parameters
+    ----------
+    futures : collection of Future
+        What each came to is for the caller to ask.
+    or_an_error : bool
+        Whether the first that fails ends the wait.
+    """
+    until = FIRST_EXCEPTION if or_an_error else ALL_COMPLETED
+    running = set(futures)
+    while running:
+        finished, running = wait(running, timeout=_PATIENCE_S, return_when=until)
+        if or_an_error and any(not each.cancelled() and each.exception() for each in finished):
+            return
+
+
+def result_of(future: Future[_Result]) -> _Result:
+    """Wait for a future, and hear Ctrl-C meanwhile; returns or raises what it came to.
+
+    Examples
+    --------
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> with ThreadPoolExecutor(1) as thread:
+    ...     result_of(thread.submit(pow, 2, 5))
+    32
+    """
+    if not future.done():
+        wait_for([future])
+    return future.result()

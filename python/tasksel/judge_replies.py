@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from tasksel.interruption import wait_for
 from tasksel.reply_journal import ReplyJournal, request_key
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def ask_all(
 
         futures = [pool.submit(ask, key, body) for key, body in wanted.items()]
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
+            wait_for(futures, or_an_error=True)
             for future in futures:
                 if future.done():
                     future.result()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
+from tasksel.interruption import result_of, wait_for
 from tasksel.run_folder import file_sha256
 from tasksel.shard_files import (
     POSITION,
@@ -42,8 +43,6 @@ __all__ = ["ShardFormat", "ShardProgress", "ShardRun"]
 
 _PENDING_WRITES = 4
 """Shards that wait to be written before the next is made: more would only take memory."""
-_PATIENCE_S = 0.5
-"""Longest wait without a look at signals: polars has system calls restarted after Ctrl-C."""
 
 
 class ShardProgress(Protocol):
@@ -269,7 +268,7 @@ class ShardRun:
             finally:
                 self.work_s += time.monotonic() - self._started_s
                 self._keep_partials()
-                _wait_for(writes)
+                wait_for(writes)
         if self._open or len(self.journal.records) < self.plan.n_shards:
             if stopped.is_set():
                 raise KeyboardInterrupt
@@ -323,10 +322,5 @@ class ShardRun:
 def _settle(writes: list[Future[None]], *, most: int) -> None:
     """Wait until at most so many shards are not written; an error of one is raised here."""
     while writes and (len(writes) > most or writes[0].done()):
-        _wait_for(writes[:1])
-        writes.pop(0).result()
-
-
-def _wait_for(writes: list[Future[None]]) -> None:
-    while wait(writes, timeout=_PATIENCE_S).not_done:
-        pass
+        result_of(writes[0])
+        writes.pop(0)

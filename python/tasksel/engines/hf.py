@@ -6,8 +6,8 @@ resumed run has the batches of an uninterrupted one. While a shard is generated,
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from concurrent.futures import Future, ThreadPoolExecutor
 from copy import deepcopy
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +16,7 @@ from tasksel.causal_model import identify_model, load_model, suitable_threads
 from tasksel.engines.engine import Answer, AnsweredBatch, EngineStart
 from tasksel.generation import BatchGenerator
 from tasksel.hidden_states import embed_hidden_states
+from tasksel.prefetching import prefetched
 from tasksel.prompt_encoding import PromptEncoder, check_prompt_template, plan_batches
 from tasksel_core.errors import ConfigError
 
@@ -38,7 +39,6 @@ class _Loaded(NamedTuple):
     causal_model: CausalModel
     encoder: PromptEncoder
     generator: BatchGenerator
-    tokenizing: ThreadPoolExecutor
 
 
 class HfEngine:
@@ -162,7 +162,6 @@ class HfEngine:
                 shares_prefix=self.settings["shares_prefix"],
                 static_cache=self.settings["static_cache"],
             ),
-            tokenizing=ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenizing"),
         )
         resolved = {
             "device": causal_model.device.partition(":")[0],
@@ -193,14 +192,18 @@ class HfEngine:
         if self._loaded is None:
             raise RuntimeError("The engine has not been started, or is closed.")
         loaded = self._loaded
-        with suitable_threads(loaded.causal_model):
-            for shard, encoded in _encode_ahead(loaded, shards, stopped):
+        with (
+            contextlib.closing(
+                prefetched(shards, lambda shard: loaded.encoder.encode(shard.prompts), stopped)
+            ) as ahead,
+            suitable_threads(loaded.causal_model),
+        ):
+            for shard, encoded in ahead:
                 yield from self._answer_shard(loaded.generator, shard, encoded, stopped)
 
     def close(self) -> None:
-        """Let go of the model and of the tokenizing thread; may be called twice."""
+        """Let go of the model; may be called twice."""
         if self._loaded is not None:
-            self._loaded.tokenizing.shutdown(cancel_futures=True)
             self._split_batches = self.split_batches
         self._loaded = None
 
@@ -246,19 +249,3 @@ class HfEngine:
                 for place in kept
             ]
             yield AnsweredBatch(shard.number, [positions[place] for place in kept], answers)
-
-
-def _encode_ahead(
-    loaded: _Loaded, shards: Iterable[ShardPrompts], stopped: threading.Event
-) -> Iterator[tuple[ShardPrompts, list[EncodedPrompt]]]:
-    """Yield shards with their tokens; the next one is tokenized while the caller works on this one."""
-    waiting: tuple[ShardPrompts, Future[list[EncodedPrompt]]] | None = None
-    for shard in shards:
-        encoded = loaded.tokenizing.submit(loaded.encoder.encode, shard.prompts)
-        if waiting is not None:
-            yield waiting[0], waiting[1].result()
-        waiting = shard, encoded
-        if stopped.is_set():
-            return
-    if waiting is not None:
-        yield waiting[0], waiting[1].result()

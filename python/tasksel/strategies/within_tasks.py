@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tasksel.interruption import result_of
 from tasksel.strategies.declaration import fill_options
 from tasksel.strategies.problem import PickingProblem
 from tasksel_core.errors import ArrayError, ConfigError
@@ -235,7 +236,7 @@ def _in_parallel(
     try:
         waiting = [executor.submit(order, task) for task in tasks]
         for task, future in zip(tasks, waiting, strict=True):
-            yield task, future.result()
+            yield task, result_of(future)
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 
