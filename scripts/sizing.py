@@ -26,8 +26,9 @@ import polars as pl
 from tasksel.engines import Answer
 from tasksel.generation import Generation
 from tasksel.run_folder import file_sha256
+from tasksel.run_folder_shards import SHARD_GLOB
 from tasksel.score_shards import build_frame
-from tasksel.shard_files import SHARD_GLOB, write_shard
+from tasksel.shard_files import write_shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -413,7 +413,7 @@ def test_a_run_folder_without_some_id_is_named(run: Path) -> None:
     [
         (
             lambda folder: (folder / "manifest.json").unlink(),
-            r"embeddings is not finished .* same `tasksel embed`",
+            r"embeddings is not finished: .* same `tasksel embed`",
         ),
         (lambda folder: (folder / "part-00001.parquet").unlink(), r"part-00001\.parquet is missing"),
         (lambda folder: (folder / "part-00001.parquet").write_bytes(b"x"), r"part-00001\.parquet is damaged"),
@@ -423,7 +423,7 @@ def test_a_run_folder_without_some_id_is_named(run: Path) -> None:
         ),
         (
             lambda folder: (folder / "manifest.json").write_text('{"format_version": 1, "shards": [1]}'),
-            "does not list the shards of a run",
+            "lists no shards",
         ),
     ],
 )

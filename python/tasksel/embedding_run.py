@@ -12,9 +12,9 @@ from tasksel.embedding_run_given import GivenWorker, read_given
 from tasksel.embedding_run_models import HIDDEN, SENTENCE, EmbeddingRequest
 from tasksel.embedding_run_shards import embeddings_format
 from tasksel.embedding_run_worker import EmbeddingWorker
-from tasksel.embedding_shards import EMBEDDINGS_FOLDER
 from tasksel.pool import load_pool
 from tasksel.run_folder import MANIFEST_NAME, read_json
+from tasksel.run_folder_shards import EMBEDDINGS_FOLDER
 from tasksel.shard_files import plan_shards
 from tasksel.shard_stage import ShardedStage, check_positive
 from tasksel_core.errors import ConfigError

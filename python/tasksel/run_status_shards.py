@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasksel.run_folder import MANIFEST_NAME, file_sha256, is_folder_held, read_json
 from tasksel.run_folder_identity import SETTINGS_NAME
+from tasksel.run_folder_shards import PARTIAL_GLOB, SHARD_GLOB
 from tasksel.shard_files import (
-    PARTIAL_GLOB,
-    SHARD_GLOB,
     DamagedShardError,
     check_shard,
     partial_name,

@@ -7,7 +7,6 @@ numbers; only it and the ids are read from a Parquet file.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from tasksel.pool_files import scan_file
-from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, read_json
-from tasksel_core.errors import ResumeError, SchemaError
+from tasksel.run_folder import MANIFEST_NAME, file_sha256
+from tasksel.run_folder_shards import SCORES_FOLDER, SHARD_GLOB, FinishedStage
+from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
     import os
@@ -40,11 +40,8 @@ LOGPROB_NAMES = ("token_logprobs", "logprobs", "token_logprob", "output_logprobs
 LOG_CONFIDENCE_NAMES = ("log_confidence", "cumulative_logprob")
 """Names that a ready log-confidence goes by; the second is vLLM's sum of the token logprobs."""
 
-_BLOCK_BYTES = 1 << 20
 _TOGETHER_ROWS = 1 << 16
 """Rows of small shards that are read as one: each step on a shard costs milliseconds whatever its size."""
-
-SCORE_AGAIN = "Run the same `tasksel score` again; it continues where it stopped."
 
 
 class ScoreSource(NamedTuple):
@@ -110,53 +107,13 @@ def open_scores(source: str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame) ->
 
 
 def _open_run(folder: Path) -> ScoreSource:
-    stage = folder / "scores" if (folder / "scores").is_dir() else folder
-    if not (stage / MANIFEST_NAME).is_file():
-        made = len(list(stage.glob("part-*.parquet")))
-        if not made:
-            raise SchemaError(f"{folder} holds no scores: no part-*.parquet and no {MANIFEST_NAME}.")
-        raise ResumeError(
-            f"Scoring into {folder} has not finished: {_shards(made)} and no {MANIFEST_NAME}. {SCORE_AGAIN}"
-        )
+    stage = folder / SCORES_FOLDER if (folder / SCORES_FOLDER).is_dir() else folder
+    if not (stage / MANIFEST_NAME).is_file() and not any(stage.glob(SHARD_GLOB)):
+        raise SchemaError(f"{folder} holds no scores: no part-*.parquet and no {MANIFEST_NAME}.")
     digest = hashlib.sha256()
-    shards = []
-    for name, sha256 in _listed_shards(stage / MANIFEST_NAME):
-        shards.append(stage / name)
-        if _hash_into(digest, shards[-1]) != sha256:
-            raise ResumeError(
-                f"{shards[-1]} is missing or not the file that {MANIFEST_NAME} speaks of. {SCORE_AGAIN}"
-            )
-    run = stage.resolve().parent if stage.name == "scores" else stage.resolve()
+    shards = FinishedStage(stage, "score").find_shards(digest)
+    run = stage.resolve().parent if stage.name == SCORES_FOLDER else stage.resolve()
     return ScoreSource(run.name, digest.hexdigest(), tuple(shards))
-
-
-def _hash_into(run_digest: Any, path: Path) -> str:
-    """Hash a file for itself and into the hash of its run; a missing one is like an empty one."""
-    digest = hashlib.sha256()
-    with path.open("rb") if path.is_file() else io.BytesIO() as source:
-        while block := source.read(_BLOCK_BYTES):
-            digest.update(block)
-            run_digest.update(block)
-    return digest.hexdigest()
-
-
-def _listed_shards(path: Path) -> list[tuple[str, str]]:
-    manifest = read_json(path)
-    version = manifest.get("format_version")
-    if version != FORMAT_VERSION:
-        raise ResumeError(
-            f"{path} has format {version!r}, this tasksel knows {FORMAT_VERSION}; use the one that wrote it."
-        )
-    try:
-        return [(str(shard["name"]), str(shard["sha256"])) for shard in manifest["shards"]]
-    except (KeyError, TypeError) as error:
-        raise ResumeError(
-            f"{path} lists no shards with name and sha256; it is not of `tasksel score`."
-        ) from error
-
-
-def _shards(count: int) -> str:
-    return f"{count:,} shard{'' if count == 1 else 's'}"
 
 
 def read_shards(

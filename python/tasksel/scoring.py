@@ -11,6 +11,7 @@ from tasksel.backends import choose_backend
 from tasksel.engines import DEFAULT_ENGINE, EngineRequest
 from tasksel.pool import load_pool
 from tasksel.prompt_encoding import check_prompt_template
+from tasksel.run_folder_shards import SCORES_FOLDER
 from tasksel.score_shards import SCORES_SCHEMA, scores_format
 from tasksel.score_worker import ScoreWorker
 from tasksel.shard_run import ShardProgress
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SCORES_FOLDER", "SCORES_SCHEMA", "ScoreProgress", "ScoreSummary", "score"]
 
-SCORES_FOLDER: Final = "scores"
 HIDDEN: Final = "hidden"
 ScoreProgress = ShardProgress
 

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = [
-    "PARTIAL_GLOB",
     "POSITION",
-    "SHARD_GLOB",
     "DamagedShardError",
     "ShardFile",
     "ShardPlan",
@@ -39,9 +37,6 @@ __all__ = [
     "write_shard",
 ]
 
-SHARD_GLOB: Final = "part-*"
-PARTIAL_GLOB: Final = ".part-*"
-"""Of all that belongs to shards that are not whole."""
 POSITION: Final = "position"
 """Column of a partial shard: places of its rows in the whole one."""
 _RUN_KEY: Final = "tasksel.run_sha256"

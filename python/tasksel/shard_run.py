@@ -13,9 +13,9 @@ import polars as pl
 
 from tasksel.interruption import result_of, wait_for
 from tasksel.run_folder import file_sha256
+from tasksel.run_folder_shards import SHARD_GLOB
 from tasksel.shard_files import (
     POSITION,
-    SHARD_GLOB,
     DamagedShardError,
     partial_name,
     read_partial,

@@ -30,7 +30,8 @@ from tasksel.run_folder_identity import (
     read_settings,
     refuse_changes,
 )
-from tasksel.shard_files import PARTIAL_GLOB, SHARD_GLOB, plan_shards, shard_name
+from tasksel.run_folder_shards import PARTIAL_GLOB, SHARD_GLOB
+from tasksel.shard_files import plan_shards, shard_name
 from tasksel.shard_identity import read_manifest, run_identity, run_sha256
 from tasksel.shard_journal import JOURNAL_NAME
 from tasksel.shard_progress import PROGRESS_NAME
