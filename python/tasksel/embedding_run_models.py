@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tasksel.causal_model import identify_model, load_model, model_sha256, suitable_threads
 from tasksel.embedding_run_worker import EmbedderStart
-from tasksel.generation_states import PromptStates
+from tasksel.hidden_states import mean_states
 from tasksel.prompt_encoding import PromptEncoder, check_prompt_template
 from tasksel.sentence_embedding import (
     MINILM,
@@ -21,7 +21,6 @@ from tasksel.sentence_embedding import (
     encode_texts,
     find_sentence_model,
     load_sentence_model,
-    pad_right,
 )
 from tasksel.sentence_embedding_folder import read_recipe
 from tasksel_core.errors import ConfigError
@@ -217,20 +216,7 @@ class HiddenEmbedder:
 
     def embed(self, batch: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
         """Return the mean last hidden states of a batch."""
-        import torch
-
-        network = self._loaded.model
-        # Padding stands on the right, where no token of a causal model sees it.
-        input_ids, mask = (
-            torch.from_numpy(each).to(self._loaded.device) for each in pad_right(batch, self._loaded.pad_id)
-        )
-        with torch.inference_mode(), PromptStates(network, is_wanted=True) as states:
-            states.expect(input_ids, mask)
-            if network.base_model is not network:
-                network.base_model(input_ids=input_ids, attention_mask=mask, use_cache=False)
-            means = states.means()
-        assert means is not None  # noqa: S101 -- they are wanted
-        return means
+        return mean_states(self._loaded, batch)
 
     def close(self) -> None:
         """Let go of the model."""

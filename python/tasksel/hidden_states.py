@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasksel.causal_model import suitable_threads
-from tasksel.prompt_encoding import PromptEncoder
+from tasksel.prompt_encoding import PromptEncoder, pad_right, plan_batches
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
     from tasksel.causal_model import CausalModel
 
-__all__ = ["embed_hidden_states"]
+__all__ = ["embed_hidden_states", "mean_states"]
 
 
 def embed_hidden_states(
@@ -59,38 +59,34 @@ def embed_hidden_states(
     encoder = PromptEncoder(causal_model, prompt_template=prompt_template, max_new_tokens=0)
     # Of no prompts the width is still asked for, and only a prompt tells it for every kind of model.
     encoded = [prompt.token_ids for prompt in encoder.encode(prompts or [""])]
+    batches = plan_batches(
+        list(map(len, encoded)), max_new_tokens=0, batch_tokens=batch_tokens, max_batch_rows=len(encoded)
+    )
     with suitable_threads(causal_model):
-        parts = [
-            (rows, _mean_states(causal_model, [encoded[row] for row in rows]))
-            for rows in _plan_batches(encoded, batch_tokens)
-        ]
+        parts = [(rows, mean_states(causal_model, [encoded[row] for row in rows])) for rows in batches]
     embeddings = np.empty((len(encoded), parts[0][1].shape[1]), dtype=np.float32)
     for rows, means in parts:
         embeddings[rows] = means
     return embeddings[: len(prompts)]
 
 
-def _plan_batches(encoded: Sequence[npt.NDArray[np.int32]], batch_tokens: int) -> Iterator[list[int]]:
-    """Yield rows of about equal length; the longest come first, so that a lack of memory shows at once."""
-    order = sorted(range(len(encoded)), key=lambda row: -len(encoded[row]))
-    start = 0
-    while start < len(order):
-        stop = start + max(1, batch_tokens // len(encoded[order[start]]))
-        yield order[start:stop]
-        start = stop
+def mean_states(causal_model: CausalModel, batch: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
+    """Return the mean of the last hidden states over the tokens of each prompt of one batch.
 
+    Parameters
+    ----------
+    causal_model : CausalModel
+        From `tasksel.causal_model.load_model`.
+    batch : sequence of ndarray of int32
+        Tokens of each prompt, at least one prompt and one token.
 
-def _mean_states(
-    causal_model: CausalModel, batch: Sequence[npt.NDArray[np.int32]]
-) -> npt.NDArray[np.float32]:
+    Returns
+    -------
+    ndarray of float32, shape (n_prompts, n_dimensions)
+    """
     import torch
 
-    shape = (len(batch), max(map(len, batch)))
-    input_ids = np.full(shape, causal_model.pad_id, dtype=np.int64)
-    mask = np.zeros(shape, dtype=np.int64)
-    # Padding stands on the right, where no token of a causal model sees it.
-    for row, ids in enumerate(batch):
-        input_ids[row, : len(ids)], mask[row, : len(ids)] = ids, 1
+    input_ids, mask = pad_right(batch, causal_model.pad_id)
     with torch.inference_mode():
         given = {
             "input_ids": torch.from_numpy(input_ids).to(causal_model.device),

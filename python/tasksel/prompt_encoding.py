@@ -23,6 +23,7 @@ __all__ = [
     "check_prompt_template",
     "cut_left",
     "pad_left",
+    "pad_right",
     "plan_batches",
 ]
 
@@ -272,6 +273,36 @@ def pad_left(
     for row, ids in enumerate(prompt_token_ids):
         input_ids[row, width - len(ids) :] = ids
         attention_mask[row, width - len(ids) :] = 1
+    return input_ids, attention_mask
+
+
+def pad_right(
+    token_ids: Sequence[npt.NDArray[np.int32]], pad_id: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Put texts into one array, padded on the right, where no token of a causal model sees it.
+
+    Parameters
+    ----------
+    token_ids : sequence of ndarray of int32
+        One array a text, at least one.
+    pad_id : int
+        The padding token.
+
+    Returns
+    -------
+    input_ids, attention_mask : ndarray of int64, shape (n_texts, longest)
+
+    Examples
+    --------
+    >>> ids, mask = pad_right([np.array([7, 8], dtype=np.int32), np.array([9], dtype=np.int32)], 0)
+    >>> ids.tolist(), mask.tolist()
+    ([[7, 8], [9, 0]], [[1, 1], [1, 0]])
+    """
+    input_ids = np.full((len(token_ids), max(map(len, token_ids))), pad_id, dtype=np.int64)
+    attention_mask = np.zeros_like(input_ids)
+    for row, ids in enumerate(token_ids):
+        input_ids[row, : len(ids)] = ids
+        attention_mask[row, : len(ids)] = 1
     return input_ids, attention_mask
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from tasksel.causal_model import DTYPES, find_device, quiet_transformers
-from tasksel.prompt_encoding import PLACEHOLDER, EncodedPrompt, check_prompt_template
+from tasksel.prompt_encoding import PLACEHOLDER, EncodedPrompt, check_prompt_template, pad_right
 from tasksel.sentence_embedding_folder import MINILM, SentenceRecipe, find_sentence_model, read_recipe
 from tasksel_core.errors import ConfigError, MissingExtraError
 
@@ -260,25 +260,6 @@ def embed_token_ids(
             pooled = torch.nn.functional.normalize(pooled, dim=1)
         array: npt.NDArray[np.float32] = pooled.cpu().numpy()
     return array
-
-
-def pad_right(
-    batch: Sequence[npt.NDArray[np.int32]], pad_id: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Put texts into one array; returns tokens and mask, both of shape (n_texts, longest).
-
-    Examples
-    --------
-    >>> ids, mask = pad_right([np.array([7, 8], dtype=np.int32), np.array([9], dtype=np.int32)], 0)
-    >>> ids.tolist(), mask.tolist()
-    ([[7, 8], [9, 0]], [[1, 1], [1, 0]])
-    """
-    shape = (len(batch), max(map(len, batch)))
-    input_ids = np.full(shape, pad_id, dtype=np.int64)
-    mask = np.zeros(shape, dtype=np.int64)
-    for row, ids in enumerate(batch):
-        input_ids[row, : len(ids)], mask[row, : len(ids)] = ids, 1
-    return input_ids, mask
 
 
 def _tokenize(sentence_model: SentenceModel, texts: list[str], **options: Any) -> list[list[int]]:
