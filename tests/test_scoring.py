@@ -367,12 +367,14 @@ def test_a_full_disk_leaves_no_half_shard(pool, model, finished, tmp_path):
 
 
 def test_halved_batches_are_counted_and_told(pool, model, tmp_path, monkeypatch):
-    real = BatchGenerator._try
+    real = BatchGenerator._answer
 
     def run_out_of_memory(self, prompt_token_ids):  # a device that holds 3 rows
-        return real(self, prompt_token_ids) if len(prompt_token_ids) <= 3 else None
+        if len(prompt_token_ids) > 3:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(self, prompt_token_ids)
 
-    monkeypatch.setattr(BatchGenerator, "_try", run_out_of_memory)
+    monkeypatch.setattr(BatchGenerator, "_answer", run_out_of_memory)
     summary = score(pool, model=model, out=tmp_path, **SETTINGS)
     manifest = json.loads((tmp_path / "scores" / "manifest.json").read_text())
     assert manifest["counts"]["split_batches"] > 0

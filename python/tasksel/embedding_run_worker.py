@@ -7,16 +7,17 @@ batches of an uninterrupted one, and the same bytes.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
+from tasksel.device_memory import BatchHalving
 from tasksel.embedding_run_shards import build_frame, embeddings_schema
 from tasksel.prefetching import prefetched
 from tasksel.prompt_encoding import plan_batches
 from tasksel.shard_work import ShardPiece, WorkerStart
-from tasksel_core.errors import ConfigError, TaskselError
+from tasksel_core.errors import TaskselError
 
 if TYPE_CHECKING:
     import threading
@@ -91,8 +92,9 @@ class EmbeddingWorker:
 
     embedder: PromptEmbedder
     batch_tokens: int | None = None
-    _n_splits: int = field(default=0, init=False)
-    _too_many_tokens: int | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._halving = BatchHalving(_join, _refuse)
 
     def start(self) -> WorkerStart:
         """Load the model, and read a prompt with it, which alone tells the width of every kind of model."""
@@ -144,50 +146,30 @@ class EmbeddingWorker:
                 return
             if task.done.issuperset(batch):
                 continue
-            n_splits = self._n_splits
-            vectors = self._embed([encoded[position].token_ids for position in batch])
+            n_splits = self._halving.n_splits
+            vectors = self._halving.run(self._embed, [encoded[position].token_ids for position in batch])
             places = [place for place, position in enumerate(batch) if position not in task.done]
             positions = [batch[place] for place in places]
             made = [encoded[position] for position in positions]
             frame = build_frame(task.rows["id"].gather(positions), vectors[places], made)
             n_tokens = sum(len(prompt.token_ids) for prompt in made)
-            yield ShardPiece(task.number, positions, frame, n_tokens, self._n_splits - n_splits)
+            yield ShardPiece(task.number, positions, frame, n_tokens, self._halving.n_splits - n_splits)
 
     def _embed(self, batch: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
-        """Embed a batch, in halves where it does not fit into the device's memory."""
-        vectors = None if self._is_known_to_fail(batch) else self._try(batch)
-        if vectors is None:
-            self._n_splits += 1
-            half = (len(batch) + 1) // 2
-            return np.concatenate([self._embed(batch[:half]), self._embed(batch[half:])])
+        vectors = self.embedder.embed(batch)
         if not np.isfinite(vectors).all():
             raise TaskselError(
                 "The model's states are not finite; try another dtype (float32 or bfloat16) or model."
             )
         return vectors
 
-    def _is_known_to_fail(self, batch: Sequence[npt.NDArray[np.int32]]) -> bool:
-        if self._too_many_tokens is None or len(batch) == 1:
-            return False
-        return _padded_tokens(batch) >= self._too_many_tokens
 
-    def _try(self, batch: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32] | None:
-        import torch
-
-        try:
-            return self.embedder.embed(batch)
-        except torch.OutOfMemoryError as error:
-            if len(batch) == 1:
-                raise ConfigError(
-                    f"A prompt of {len(batch[0])} tokens does not fit into the device's memory; lower "
-                    "max_tokens, or use a smaller dtype or model."
-                ) from error
-        # Outside the handler, whose traceback would keep the tensors of the failed batch alive.
-        self._too_many_tokens = _padded_tokens(batch)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        return None
+def _join(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.concatenate([first, second])
 
 
-def _padded_tokens(batch: Sequence[npt.NDArray[np.int32]]) -> int:
-    return len(batch) * max(map(len, batch))
+def _refuse(n_tokens: int) -> str:
+    return (
+        f"A prompt of {n_tokens} tokens does not fit into the device's memory; lower max_tokens, or use a "
+        "smaller dtype or model."
+    )

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from tasksel.causal_model import CausalModel, load_model
+from tasksel.device_memory import BatchHalving
 from tasksel.generation_loop import GreedyLoop
 from tasksel.generation_recorder import TokenRecorder
 from tasksel.generation_states import PromptStates
 from tasksel.prompt_encoding import pad_left
-from tasksel_core.errors import ConfigError, TaskselError
+from tasksel_core.errors import TaskselError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,8 +195,16 @@ class BatchGenerator:
         self.records_hidden = records_hidden
         self.shares_prefix = shares_prefix
         self.static_cache = static_cache
-        self.split_batches = 0
-        self._too_many_tokens: int | None = None
+        self._halving = BatchHalving(
+            _join,
+            functools.partial(_refuse, max_new_tokens, causal_model.device),
+            new_tokens=max_new_tokens,
+        )
+
+    @property
+    def split_batches(self) -> int:
+        """How often a batch was halved."""
+        return self._halving.n_splits
 
     @functools.cached_property
     def loop(self) -> GreedyLoop | None:
@@ -223,41 +232,7 @@ class BatchGenerator:
         ConfigError
             A single prompt does not fit into the device's memory.
         """
-        answers = None if self._is_known_to_fail(prompt_token_ids) else self._try(prompt_token_ids)
-        if answers is not None:
-            return answers
-        self.split_batches += 1
-        half = (len(prompt_token_ids) + 1) // 2
-        first, second = self.answer(prompt_token_ids[:half]), self.answer(prompt_token_ids[half:])
-        means = None
-        if first.hidden_means is not None and second.hidden_means is not None:
-            means = np.concatenate([first.hidden_means, second.hidden_means])
-        return BatchAnswers(first.generations + second.generations, means)
-
-    def _count_tokens(self, prompt_token_ids: Sequence[npt.NDArray[np.int32]]) -> int:
-        return len(prompt_token_ids) * (max(map(len, prompt_token_ids)) + self.max_new_tokens)
-
-    def _is_known_to_fail(self, prompt_token_ids: Sequence[npt.NDArray[np.int32]]) -> bool:
-        if self._too_many_tokens is None or len(prompt_token_ids) == 1:
-            return False
-        return self._count_tokens(prompt_token_ids) >= self._too_many_tokens
-
-    def _try(self, prompt_token_ids: Sequence[npt.NDArray[np.int32]]) -> BatchAnswers | None:
-        try:
-            return self._answer(prompt_token_ids)
-        except RuntimeError as error:
-            if not _is_out_of_memory(error):
-                raise
-            if len(prompt_token_ids) == 1:
-                raise ConfigError(
-                    f"A prompt of {len(prompt_token_ids[0])} tokens and {self.max_new_tokens} new ones "
-                    f"do not fit into the memory of {self.causal_model.device}; lower max_new_tokens, or use "
-                    "a smaller dtype or model."
-                ) from error
-        # Outside the handler, whose traceback would keep the tensors of the failed batch alive.
-        self._too_many_tokens = self._count_tokens(prompt_token_ids)
-        _empty_memory(self.causal_model.device)
-        return None
+        return self._halving.run(self._answer, prompt_token_ids)
 
     def _answer(self, prompt_token_ids: Sequence[npt.NDArray[np.int32]]) -> BatchAnswers:
         options = {"max_new_tokens": self.max_new_tokens}
@@ -274,6 +249,20 @@ class BatchGenerator:
                 )
         generations = _cut_generations(self.causal_model, new_token_ids, measured, self.max_new_tokens)
         return BatchAnswers(generations, states.means())
+
+
+def _refuse(max_new_tokens: int, device: str, n_tokens: int) -> str:
+    return (
+        f"A prompt of {n_tokens} tokens and {max_new_tokens} new ones do not fit into the memory of "
+        f"{device}; lower max_new_tokens, or use a smaller dtype or model."
+    )
+
+
+def _join(first: BatchAnswers, second: BatchAnswers) -> BatchAnswers:
+    means = None
+    if first.hidden_means is not None and second.hidden_means is not None:
+        means = np.concatenate([first.hidden_means, second.hidden_means])
+    return BatchAnswers(first.generations + second.generations, means)
 
 
 def _agrees(loop: GreedyLoop, causal_model: CausalModel) -> bool:
@@ -312,23 +301,6 @@ def _is_close(
     differing = np.flatnonzero(np.asarray(generation.token_ids)[:n_tokens] != token_ids[:n_tokens])
     stop = int(differing[0]) + 1 if len(differing) else n_tokens
     return bool(np.allclose(generation.token_logprobs[:stop], logprobs[:stop], rtol=0, atol=tolerance))
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell a lack of memory; torch has a class for it on CUDA alone, and a sentence on CPU and mps."""
-    import torch
-
-    text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "not enough memory" in text
-
-
-def _empty_memory(device: str) -> None:
-    import torch
-
-    if device.startswith("cuda"):
-        torch.cuda.empty_cache()
-    elif device.startswith("mps"):
-        torch.mps.empty_cache()
 
 
 def _cut_generations(

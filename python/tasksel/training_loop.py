@@ -12,6 +12,7 @@ import numpy as np
 
 from tasksel.causal_model import quiet_transformers
 from tasksel.causal_model_adapter import quiet_peft
+from tasksel.device_memory import is_out_of_memory
 from tasksel.training_batches import collate, plan_device_batches
 from tasksel.training_loss import response_loss
 from tasksel.training_network import find_precision
@@ -141,7 +142,9 @@ def run_loop(
     try:
         with placed, quiet_peft(), quiet_transformers():
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         remedies = [
             f"lower device_batch_tokens (it is {settings.device_batch_tokens:,})",
             *([] if settings.gradient_checkpointing else ["switch gradient_checkpointing on"]),

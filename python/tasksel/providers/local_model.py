@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from tasksel.causal_model import CausalModel, find_model_folder, load_model, model_sha256, suitable_threads
+from tasksel.device_memory import is_out_of_memory
 from tasksel.endpoint import Reply
 from tasksel.prompt_encoding import PromptEncoder, pad_left
 from tasksel.providers.constrained_decoding import Grammars, RowSampler, ScheduledSampler, bounded_schema
@@ -107,11 +108,11 @@ class LocalModelProvider:
             return self._answer(bodies, seeds)
 
     def _answer(self, bodies: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[Reply]:
-        import torch
-
         try:
             return self._generate(bodies, seeds)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             if len(bodies) == 1:
                 raise ConfigError(
                     f"A request does not fit into the memory of {self._causal_model.device}; ask for fewer "
