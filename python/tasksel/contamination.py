@@ -6,7 +6,6 @@ asked before a study reports. Short questions cannot be told apart by words and 
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,7 @@ from tasksel.embedding import read_embeddings
 from tasksel.pool import load_pool
 from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, write_json
 from tasksel.run_folder_frames import write_frame
+from tasksel.run_folder_identity import find_versions
 from tasksel.text_shingles import hash_word_runs, number_words, word_keys
 from tasksel_core import nearest_neighbours
 from tasksel_core.errors import ConfigError
@@ -313,6 +313,6 @@ def _write(folder: Path, result: Contamination) -> None:
             "max_rows_of_a_run": MAX_ROWS_OF_A_RUN,
             "similarity": SIMILARITY,
         },
-        "versions": {"tasksel": importlib.metadata.version("tasksel")},
+        "versions": find_versions(("tasksel",)),
     }
     write_json(folder / MANIFEST_NAME, manifest)

@@ -16,7 +16,8 @@ from tasksel.pool import load_pool
 from tasksel.run_folder import MANIFEST_NAME, read_json
 from tasksel.run_folder_shards import EMBEDDINGS_FOLDER
 from tasksel.shard_files import plan_shards
-from tasksel.shard_stage import ShardedStage, check_positive
+from tasksel.shard_stage import ShardedStage
+from tasksel.whole_numbers import check_whole_numbers
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def embed(
         It was stopped; what was finished is kept.
     """
     numbers = {"shard_rows": shard_rows, "batch_tokens": batch_tokens, "max_tokens": max_tokens}
-    check_positive({name: number for name, number in numbers.items() if number is not None})
+    check_whole_numbers({name: number for name, number in numbers.items() if number is not None})
     request = EmbeddingRequest(embed_from, model, adapter, prompt_template, max_tokens, device, dtype)
     loaded = load_pool(pool, task_column=task_column, id_column=id_column)
     if embed_from in (SENTENCE, HIDDEN):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from tasksel.causal_model import identify_model, load_model, model_sha256, suitable_threads
 from tasksel.embedding_run_worker import EmbedderStart
 from tasksel.hidden_states import mean_states
 from tasksel.prompt_encoding import PromptEncoder, check_prompt_template
+from tasksel.run_folder_identity import find_versions
 from tasksel.sentence_embedding import (
     MINILM,
     embed_token_ids,
@@ -145,7 +145,7 @@ class SentenceEmbedder:
             "device": loaded.device.partition(":")[0],
             "dtype": loaded.dtype,
         }
-        return EmbedderStart({**self.settings, **resolved}, _find_versions())
+        return EmbedderStart({**self.settings, **resolved}, find_versions(_LIBRARIES))
 
     def running(self) -> AbstractContextManager[None]:
         """Hold nothing: an encoder is large enough for all threads."""
@@ -203,7 +203,7 @@ class HiddenEmbedder:
         self._causal_model = loaded
         self._encoder = PromptEncoder(loaded, prompt_template=request.prompt_template, max_new_tokens=0)
         resolved = {"device": loaded.device.partition(":")[0], "dtype": loaded.dtype}
-        return EmbedderStart({**self.settings, **resolved}, _find_versions())
+        return EmbedderStart({**self.settings, **resolved}, find_versions(_LIBRARIES))
 
     def running(self) -> AbstractContextManager[None]:
         """Hold the threads that suit the model's size."""
@@ -226,7 +226,3 @@ class HiddenEmbedder:
     def _loaded(self) -> CausalModel:
         assert self._causal_model is not None  # noqa: S101 -- `start` was called
         return self._causal_model
-
-
-def _find_versions() -> dict[str, str]:
-    return {name: version(name) for name in _LIBRARIES}

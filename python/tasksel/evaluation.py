@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +38,7 @@ from tasksel.run_folder import (
     text_sha256,
     write_json,
 )
+from tasksel.run_folder_identity import find_versions
 from tasksel.score_files import open_scores
 from tasksel.scoring import score
 from tasksel.winrate import win_rates
@@ -238,7 +238,7 @@ class _EvaluationRun:
             "format_version": FORMAT_VERSION,
             "inputs": self.inputs,
             "settings": {"suites": list(suites), **vars(self.settings)},
-            "versions": {"tasksel": importlib.metadata.version("tasksel")},
+            "versions": find_versions(("tasksel",)),
         }
         evaluation = Evaluation(tuple(results), manifest, None if self.out is None else str(self.out))
         if self.out is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tasksel.whole_numbers import check_whole_numbers
 from tasksel_core.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -84,10 +85,8 @@ class RayCluster:
 
 def check_n_workers(n_workers: int | None) -> None:
     """Refuse a number of workers that is none; ConfigError."""
-    if n_workers is None:
-        return
-    if isinstance(n_workers, bool) or not isinstance(n_workers, int) or n_workers < 1:
-        raise ConfigError(f"n_workers is {n_workers!r}; a whole number of at least 1 is wanted.")
+    if n_workers is not None:
+        check_whole_numbers({"n_workers": n_workers})
 
 
 def connect(

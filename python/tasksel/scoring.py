@@ -15,7 +15,8 @@ from tasksel.run_folder_shards import SCORES_FOLDER
 from tasksel.score_shards import SCORES_SCHEMA, scores_format
 from tasksel.score_worker import ScoreWorker
 from tasksel.shard_run import ShardProgress
-from tasksel.shard_stage import ShardedStage, check_positive
+from tasksel.shard_stage import ShardedStage
+from tasksel.whole_numbers import check_whole_numbers
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def score(
     KeyboardInterrupt
         It was stopped; what was finished is kept.
     """
-    check_positive(
+    check_whole_numbers(
         {
             "max_new_tokens": max_new_tokens,
             "batch_tokens": batch_tokens,

@@ -36,7 +36,6 @@ from tasksel.shard_identity import read_manifest, run_identity, run_sha256
 from tasksel.shard_journal import JOURNAL_NAME
 from tasksel.shard_progress import PROGRESS_NAME
 from tasksel.shard_run import ShardFormat, ShardProgress, ShardRun
-from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import threading
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from tasksel.pool import Pool
     from tasksel.shard_work import ShardWorker, WorkerStart
 
-__all__ = ["ShardedStage", "check_positive"]
+__all__ = ["ShardedStage"]
 
 HASHED_COLUMNS: Final = ("id", "task", "prompt")
 """What a stage depends on: the same prompts in another file format are the same pool."""
@@ -276,13 +275,6 @@ class ShardedStage:
                 f"{split_batches} batches did not fit into the device's memory and were halved: {self.noun} "
                 "can differ in their last digits from a run with more memory."
             )
-
-
-def check_positive(numbers: Mapping[str, Any]) -> None:
-    """Refuse settings that are not whole numbers of at least 1; ConfigError names the first."""
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{name} is {value!r}; a whole number of at least 1 is wanted.")
 
 
 def _inputs(frame: pl.DataFrame) -> pl.DataFrame:

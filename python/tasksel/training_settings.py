@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tasksel.prompt_encoding import check_prompt_template
+from tasksel.whole_numbers import check_whole_numbers
 from tasksel_core.errors import ConfigError
 
 __all__ = ["ALL_LINEAR", "TRAINERS", "TRAINING_DTYPES", "TrainingSettings"]
@@ -54,9 +55,8 @@ class TrainingSettings:
     dtype: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in _COUNTS:
-            _check_whole(name, getattr(self, name), at_least=1)
-        _check_whole("seed", self.seed, at_least=0)
+        check_whole_numbers({name: getattr(self, name) for name in _COUNTS})
+        check_whole_numbers({"seed": self.seed}, at_least=0)
         _check_between("learning_rate", self.learning_rate, above=0.0)
         _check_between("alpha", self.alpha, above=0.0)
         _check_between("dropout", self.dropout, at_least=0.0, below=1.0)
@@ -91,11 +91,6 @@ class TrainingSettings:
         """Return the settings that a training cannot change while it goes on."""
         unused = (*_FREE, *(_LORA_ONLY if self.full else ()))
         return {name: value for name, value in asdict(self).items() if name not in unused}
-
-
-def _check_whole(name: str, value: Any, *, at_least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise ConfigError(f"{name} is {value!r}; a whole number of at least {at_least} is wanted.")
 
 
 def _check_between(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from copy import deepcopy
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasksel.causal_model import identify_model, load_model, suitable_threads
@@ -18,7 +17,8 @@ from tasksel.generation import BatchGenerator
 from tasksel.hidden_states import embed_hidden_states
 from tasksel.prefetching import prefetched
 from tasksel.prompt_encoding import PromptEncoder, check_prompt_template, plan_batches
-from tasksel_core.errors import ConfigError
+from tasksel.run_folder_identity import find_versions
+from tasksel.whole_numbers import check_whole_numbers
 
 if TYPE_CHECKING:
     import threading
@@ -104,9 +104,7 @@ class HfEngine:
             "batch_tokens": batch_tokens,
             "max_batch_rows": max_batch_rows,
         }
-        for name, number in numbers.items():
-            if number < 1:
-                raise ConfigError(f"{name} is {number}; a whole number of at least 1 is wanted.")
+        check_whole_numbers(numbers)
         check_prompt_template(prompt_template)
         self.model = model
         self.adapter = adapter
@@ -172,7 +170,7 @@ class HfEngine:
         width = embed_hidden_states(causal_model, []).shape[1] if self.records_hidden else None
         return EngineStart(
             settings={**self.settings, **resolved},
-            versions={name: version(name) for name in _LIBRARIES},
+            versions=find_versions(_LIBRARIES),
             hidden_dimensions=width,
         )
 

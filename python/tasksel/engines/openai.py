@@ -20,6 +20,7 @@ from tasksel.engines.openai_sending import EndCounts, Sender, StopEvent
 from tasksel.prompt_encoding import check_prompt_template
 from tasksel.request_pacing import PacingSettings, RequestPacing
 from tasksel.run_folder import text_sha256
+from tasksel.whole_numbers import check_whole_numbers
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -108,9 +109,7 @@ class OpenAIEngine:
     ) -> None:
         if api not in APIS:
             raise ConfigError(f"api is {api!r}; allowed are {' and '.join(APIS)}.")
-        for name, number in {"max_new_tokens": max_new_tokens, "max_concurrency": max_concurrency}.items():
-            if number < 1:
-                raise ConfigError(f"{name} is {number}; a whole number of at least 1 is wanted.")
+        check_whole_numbers({"max_new_tokens": max_new_tokens, "max_concurrency": max_concurrency})
         if top_logprobs is not None and top_logprobs < _FEWEST_LISTED:
             raise ConfigError(
                 f"top_logprobs is {top_logprobs}; at least {_FEWEST_LISTED} are wanted, since a margin is "

@@ -8,7 +8,6 @@ tokenized here, by the rules of the engine ``hf``.
 from __future__ import annotations
 
 import dataclasses
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tasksel.causal_model import DTYPES, find_adapter_folder, identify_model
@@ -25,6 +24,8 @@ from tasksel.engines.vllm_loading import (
 )
 from tasksel.engines.vllm_outputs import read_completion
 from tasksel.prompt_encoding import PromptEncoder, check_prompt_template
+from tasksel.run_folder_identity import find_versions
+from tasksel.whole_numbers import check_whole_numbers
 from tasksel_core.errors import ConfigError, TaskselError
 
 if TYPE_CHECKING:
@@ -100,10 +101,10 @@ class VllmEngine:
         enable_prefix_caching: bool = True,
         llm: Any = None,
     ) -> None:
-        _check_at_least("max_new_tokens", max_new_tokens, 1)
-        _check_at_least("top_logprobs", top_logprobs, 2)
-        _check_at_least("tensor_parallel_size", tensor_parallel_size, 1)
-        _check_at_least("max_model_len", 2 if max_model_len is None else max_model_len, 2)
+        check_whole_numbers({"max_new_tokens": max_new_tokens, "tensor_parallel_size": tensor_parallel_size})
+        check_whole_numbers({"top_logprobs": top_logprobs}, at_least=2)
+        if max_model_len is not None:
+            check_whole_numbers({"max_model_len": max_model_len}, at_least=2)
         if not 0.0 < gpu_memory_utilization <= 1.0:
             raise ConfigError(
                 f"gpu_memory_utilization is {gpu_memory_utilization}; a share above 0 and up to 1 is wanted."
@@ -156,7 +157,7 @@ class VllmEngine:
         self._loaded = self._load()
         found = read_settings(self._loaded.llm)
         resolved = {name: found[name] for name, setting in self.settings.items() if setting == "auto"}
-        versions = {"vllm": str(vllm.__version__), **{name: version(name) for name in _LIBRARIES}}
+        versions = {"vllm": str(vllm.__version__), **find_versions(_LIBRARIES)}
         return EngineStart(settings={**self.settings, **resolved}, versions=versions)
 
     def answer(self, shards: Iterable[ShardPrompts], stopped: threading.Event) -> Iterator[AnsweredBatch]:
@@ -258,11 +259,6 @@ class VllmEngine:
         from vllm.lora.request import LoRARequest
 
         return LoRARequest("adapter", 1, str(find_adapter_folder(self.adapter)))
-
-
-def _check_at_least(name: str, number: int, smallest: int) -> None:
-    if number < smallest:
-        raise ConfigError(f"{name} is {number}; a whole number of at least {smallest} is wanted.")
 
 
 def _limit_context(outline: CausalModel, max_model_len: int | str) -> CausalModel:

@@ -6,7 +6,6 @@ manifest last.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import polars as pl
 from tasksel.data_coverage import coverage
 from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, folder_lock, write_json
 from tasksel.run_folder_frames import write_frame
+from tasksel.run_folder_identity import find_versions
 from tasksel.synthesis.checkers import Evidence, JudgeAccess, checked_dimensions
 from tasksel.synthesis.gates import (
     Gate,
@@ -405,6 +405,6 @@ def _write(out: Path, validation: Validation, inputs: ValidationInputs, seed: in
         "settings": {"tier": validation.tier, "seed": seed, "gates": dict(inputs.config.gates)},
         "failed": validation.failed,
         "files": ["results.json", *frames],
-        "versions": {"tasksel": importlib.metadata.version("tasksel")},
+        "versions": find_versions(("tasksel",)),
     }
     write_json(out / MANIFEST_NAME, manifest)
