@@ -270,7 +270,8 @@ FRAME = pl.DataFrame({"id": ["a", "0" * 64], "numbers": [[0.5], [1.5, 2.5]]})
 
 def test_a_sealed_frame_is_parquet_and_the_same_every_time(tmp_path):
     for name in "ab":
-        write_sealed_frame(tmp_path / name, FRAME, metadata={"run": "0" * 64, "z": "1"})
+        sha256 = write_sealed_frame(tmp_path / name, FRAME, metadata={"run": "0" * 64, "z": "1"})
+        assert sha256 == file_sha256(tmp_path / name)
     content = (tmp_path / "a").read_bytes()
     check_seal(content)
     assert content == (tmp_path / "b").read_bytes()

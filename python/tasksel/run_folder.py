@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "atomic_path",
+    "bytes_sha256",
     "file_sha256",
     "folder_lock",
     "is_folder_held",
@@ -116,7 +117,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def text_sha256(text: str) -> str:
     """Return the SHA-256 of `text` in UTF-8 as 64 hexadecimal digits."""
-    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
+    return bytes_sha256(text.encode("utf-8", errors="surrogatepass"))
+
+
+def bytes_sha256(content: bytes | bytearray | memoryview) -> str:
+    """Return the SHA-256 of bytes as 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ import hashlib
 import io
 from typing import TYPE_CHECKING, Final
 
-from tasksel.run_folder import write_bytes
+from tasksel.run_folder import bytes_sha256, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +31,13 @@ class BrokenSealError(Exception):
     """A file has no checksum of its own, or another one than its bytes; its text says which."""
 
 
-def write_sealed_frame(path: Path, frame: pl.DataFrame, *, metadata: Mapping[str, str]) -> None:
+def write_sealed_frame(path: Path, frame: pl.DataFrame, *, metadata: Mapping[str, str]) -> str:
     """Write a frame as Parquet with the checksum of the file in it, atomically.
+
+    Returns
+    -------
+    str
+        SHA-256 of the whole file, as `file_sha256` gives it.
 
     Raises
     ------
@@ -43,8 +48,9 @@ def write_sealed_frame(path: Path, frame: pl.DataFrame, *, metadata: Mapping[str
     frame.write_parquet(target, metadata={**metadata, _KEY: _PLACEHOLDER.decode()})
     content = bytearray(target.getbuffer())
     start = _find_digits(content)
-    content[start : start + _DIGITS] = hashlib.sha256(content).hexdigest().encode()
+    content[start : start + _DIGITS] = bytes_sha256(content).encode()
     write_bytes(path, content)
+    return bytes_sha256(content)
 
 
 def check_seal(content: bytes) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import polars as pl
 
+from tasksel.run_folder import bytes_sha256
 from tasksel.run_folder_seals import BrokenSealError, check_seal, write_sealed_frame
 
 if TYPE_CHECKING:
@@ -108,10 +109,13 @@ class ShardFile(NamedTuple):
         The rows.
     split_batches : int
         Batches that did not fit into the device's memory when it was made.
+    sha256 : str
+        Of the bytes that these were read from.
     """
 
     frame: pl.DataFrame
     split_batches: int
+    sha256: str
 
 
 def shard_name(number: int) -> str:
@@ -129,9 +133,9 @@ def replies_name(number: int) -> str:
     return f".part-{number:05d}.replies.jsonl"
 
 
-def write_shard(path: Path, frame: pl.DataFrame, *, run_sha256: str, split_batches: int) -> None:
-    """Write a shard whole or not at all, with the run that it belongs to in its metadata."""
-    write_sealed_frame(path, frame, metadata={_RUN_KEY: run_sha256, _SPLIT_KEY: str(split_batches)})
+def write_shard(path: Path, frame: pl.DataFrame, *, run_sha256: str, split_batches: int) -> str:
+    """Write a shard whole or not at all, its run in its metadata; returns the hash of the file."""
+    return write_sealed_frame(path, frame, metadata={_RUN_KEY: run_sha256, _SPLIT_KEY: str(split_batches)})
 
 
 def write_partial(path: Path, frame: pl.DataFrame, *, run_sha256: str, split_batches: int) -> None:
@@ -184,7 +188,8 @@ def check_shard(path: Path, run_sha256: str) -> int:
 def _read(path: Path, run_sha256: str) -> ShardFile:
     content = _read_content(path, run_sha256)
     metadata = pl.read_parquet_metadata(io.BytesIO(content))
-    return ShardFile(pl.read_parquet(io.BytesIO(content)), int(metadata[_SPLIT_KEY]))
+    frame = pl.read_parquet(io.BytesIO(content))
+    return ShardFile(frame, int(metadata[_SPLIT_KEY]), bytes_sha256(content))
 
 
 def _read_content(path: Path, run_sha256: str) -> bytes:

@@ -17,6 +17,7 @@ from tasksel.run_folder_shards import SHARD_GLOB
 from tasksel.shard_files import (
     POSITION,
     DamagedShardError,
+    ShardFile,
     partial_name,
     read_partial,
     read_shard,
@@ -219,11 +220,12 @@ class ShardRun:
         wrong = self.shape.check(found.frame)
         if wrong is not None:
             raise DamagedShardError(wrong)
-        return self._record(path, found.frame, found.split_batches)
+        return self._record(found)
 
-    def _record(self, path: Path, frame: pl.DataFrame, split_batches: int) -> ShardRecord:
-        counts = {**self.shape.count(frame), "split_batches": split_batches}
-        return ShardRecord(file_sha256(path), counts)
+    def _record(self, shard: ShardFile) -> ShardRecord:
+        return ShardRecord(
+            shard.sha256, {**self.shape.count(shard.frame), "split_batches": shard.split_batches}
+        )
 
     def _ids(self, number: int) -> pl.Series:
         return self.inputs["id"].gather(self.plan.rows(number))
@@ -290,8 +292,9 @@ class ShardRun:
     def _write(self, number: int, shard: _OpenShard) -> None:
         path = self.folder / shard_name(number)
         frame = shard.rows().drop(POSITION)
-        write_shard(path, frame, run_sha256=self.run_sha256, split_batches=shard.split_batches)
-        self.journal.add(path.name, self._record(path, frame, shard.split_batches), self._pace())
+        n_splits = shard.split_batches
+        sha256 = write_shard(path, frame, run_sha256=self.run_sha256, split_batches=n_splits)
+        self.journal.add(path.name, self._record(ShardFile(frame, n_splits, sha256)), self._pace())
         for name in (partial_name(number), replies_name(number)):
             (self.folder / name).unlink(missing_ok=True)
 
