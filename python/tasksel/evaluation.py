@@ -15,13 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from tasksel.causal_model import (
-    find_adapter_folder,
-    find_model_folder,
-    load_model,
-    model_sha256,
-    suitable_threads,
-)
+from tasksel.causal_model import identify_model, load_model, suitable_threads
 from tasksel.evaluation_bbh import BBH_NEW_TOKENS, BBH_TEMPLATE, bbh_prompts, cut_answer
 from tasksel.evaluation_choices import ChoiceScorer, answer_questions, mmlu_questions
 from tasksel.evaluation_exact import EXACT_METRICS, match_answers, pair_answers, read_answers
@@ -227,7 +221,7 @@ class _EvaluationRun:
         if self.out is not None:
             (self.out / MANIFEST_NAME).unlink(missing_ok=True)
         if self.model is not None:
-            self.inputs["model"] = self._identify_model(self.model)
+            self.inputs["model"] = identify_model(self.model, self.adapter)
         results = []
         for suite in suites:
             result = self._run_suite(suite)
@@ -248,11 +242,6 @@ class _EvaluationRun:
                 self.out / MANIFEST_NAME, manifest | {"report_sha256": file_sha256(self.out / REPORT_NAME)}
             )
         return evaluation
-
-    def _identify_model(self, model: str) -> dict[str, str]:
-        adapter_folder = None if self.adapter is None else find_adapter_folder(self.adapter)
-        named = {"name": model} if self.adapter is None else {"name": model, "adapter": self.adapter}
-        return {**named, "sha256": model_sha256(find_model_folder(model), adapter_folder)}
 
     def _run_suite(self, suite: str) -> SuiteResult:
         runners: dict[str, Callable[[], SuiteResult]] = {

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tasksel.causal_model import find_model_folder, load_model, model_sha256, suitable_threads
+from tasksel.causal_model import find_model_folder, identify_model, load_model, suitable_threads
 from tasksel.causal_model_folder import TRAINING_FOLDER
 from tasksel.pool import load_pool, unanswered
 from tasksel.pool_ids import columns_sha256
@@ -332,7 +332,7 @@ class _TrainingRun:
         identity = {
             "format_version": FORMAT_VERSION,
             "selection": {"name": self.selection.name, "rows": frame.height, "sha256": sha256},
-            "model": {"name": self.model, "sha256": model_sha256(find_model_folder(self.model))},
+            "model": identify_model(self.model),
             "settings": self.settings.to_identity(),
         }
         stored = self._read_settings()
