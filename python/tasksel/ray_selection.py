@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tasksel.ray_cluster import check_n_workers, connect
-from tasksel.ray_stage import RayStage
+from tasksel.ray_cluster import check_n_workers
+from tasksel.ray_stage import open_stage
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
-    from tasksel.ray_cluster import RayCluster
+    from tasksel.ray_stage import RayStage
 
 __all__ = ["RaySpread"]
 
@@ -39,7 +39,6 @@ class RaySpread:
         check_n_workers(n_workers)
         self._address = address
         self._n_workers = n_workers
-        self._cluster: RayCluster | None = None
         self._stage: RayStage | None = None
 
     def __call__(self, function: Callable[[Any], Any], inputs: Iterable[Any]) -> Iterator[tuple[int, Any]]:
@@ -53,8 +52,9 @@ class RaySpread:
             Ray is not installed.
         """
         if self._stage is None:
-            self._cluster = connect(self._address, self._n_workers, needs_gpu=False)
-            self._stage = RayStage(self._cluster, _CallHandler)
+            self._stage = open_stage(
+                _CallHandler, address=self._address, n_workers=self._n_workers, needs_gpu=False
+            )
         return self._stage.map((function, each) for each in inputs)
 
     def __enter__(self) -> RaySpread:
@@ -65,13 +65,9 @@ class RaySpread:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Let the workers go, and disconnect."""
-        try:
-            if self._stage is not None:
-                self._stage.close()
-        finally:
-            if self._cluster is not None:
-                self._cluster.close()
-        self._stage = self._cluster = None
+        if self._stage is not None:
+            self._stage.close()
+        self._stage = None
 
 
 class _CallHandler:

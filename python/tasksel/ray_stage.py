@@ -16,6 +16,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from tasksel.ray_actor import NUMBER, REPLY, Reply, StageActor
+from tasksel.ray_cluster import connect
 from tasksel.ray_desk import RayDesk
 from tasksel_core.errors import TaskselError
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tasksel.ray_actor import Handler
     from tasksel.ray_cluster import RayCluster
 
-__all__ = ["RayStage"]
+__all__ = ["RayStage", "open_stage"]
 
 _UNDER_WAY_EACH: Final = 2
 """Inputs of a worker: one that it works on and one that waits, so that it need not."""
@@ -42,13 +43,37 @@ class _WorkerTracebackError(Exception):
         super().__init__("\n" + text)
 
 
+def open_stage(
+    open_handler: Callable[[], Handler],
+    *,
+    address: str | None = None,
+    n_workers: int | None = None,
+    needs_gpu: bool = True,
+) -> RayStage:
+    """Connect to a cluster and open a stage there; closing the stage disconnects.
+
+    Parameters
+    ----------
+    open_handler : callable
+        Opens a `Handler` in a worker process, at its first input.
+    address, n_workers, needs_gpu
+        As for `connect`; errors as there.
+    """
+    cluster = connect(address, n_workers, needs_gpu=needs_gpu)
+    try:
+        return RayStage(cluster, open_handler)
+    except BaseException:
+        cluster.close()
+        raise
+
+
 class RayStage:
     """A pool of handlers on a cluster.
 
     Parameters
     ----------
     cluster : RayCluster
-        Connected, for as long as the stage lasts.
+        Connected, and closed with the stage.
     open_handler : callable
         Opens a `Handler` in a worker process, at its first input.
     """
@@ -58,7 +83,7 @@ class RayStage:
         from ray import cloudpickle
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self._shape = cluster.shape
+        self._cluster = cluster
         self._news: queue.SimpleQueue[tuple[int, bytes] | BaseException] = queue.SimpleQueue()
         self._under_way: dict[int, Any] = {}
         self._numbers = itertools.count()
@@ -72,6 +97,11 @@ class RayStage:
             target=self._consume, args=(dataset,), name="tasksel-ray", daemon=True
         )
         self._thread.start()
+
+    @property
+    def n_workers(self) -> int:
+        """How many workers there are to be at a time."""
+        return self._cluster.shape.n_workers
 
     def submit(self, value: Any) -> int:
         """Give an input to the workers and return its number."""
@@ -152,11 +182,16 @@ class RayStage:
             self._desk.stop.remote()
 
     def close(self) -> None:
-        """Leave the workers; may be called twice."""
+        """Let the workers go, and disconnect; may be called twice."""
+        try:
+            if self._desk is not None:
+                self._leave()
+        finally:
+            self._cluster.close()
+
+    def _leave(self) -> None:
         import ray
 
-        if self._desk is None:
-            return
         if self._under_way:
             self.stop()
         self._desk.close.remote()
@@ -167,12 +202,12 @@ class RayStage:
         self._under_way.clear()
 
     def _has_room(self) -> bool:
-        return len(self._under_way) < _UNDER_WAY_EACH * self._shape.n_workers
+        return len(self._under_way) < _UNDER_WAY_EACH * self.n_workers
 
     def _dataset(self, open_handler: bytes) -> Any:
         import ray.data
 
-        shape, desk = self._shape, self._desk
+        shape, desk = self._cluster.shape, self._desk
         # A read that never ends but for the desk; without a processor, or Ray would fuse it with the pool.
         numbers = ray.data.from_items([0], override_num_blocks=1).map_batches(
             _numbers, fn_args=(desk,), batch_size=1, batch_format="pyarrow", num_cpus=0

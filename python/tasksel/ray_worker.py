@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from tasksel.ray_cluster import check_n_workers, connect
-from tasksel.ray_stage import RayStage
+from tasksel.ray_cluster import check_n_workers
+from tasksel.ray_stage import open_stage
 from tasksel.shard_work import ShardPiece, ShardTask, WorkerStart
 from tasksel_core import __version__
 from tasksel_core.errors import ConfigError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Generator, Iterable, Mapping
 
-    from tasksel.ray_cluster import RayCluster
+    from tasksel.ray_stage import RayStage
     from tasksel.shard_work import ShardWorker
 
 __all__ = ["RayWorker"]
@@ -88,7 +88,6 @@ class RayWorker:
         self._address = address
         self._n_workers = n_workers
         self._needs_gpu = needs_gpu
-        self._cluster: RayCluster | None = None
         self._stage: RayStage | None = None
         self._start: _Start | None = None
 
@@ -102,9 +101,13 @@ class RayWorker:
         MissingExtraError
             Ray is not installed here, or on a worker's machine what it runs on.
         """
-        self._cluster = connect(self._address, self._n_workers, needs_gpu=self._needs_gpu)
-        self._stage = RayStage(self._cluster, functools.partial(_ShardHandler, self._open_worker))
-        for _ in range(self._cluster.shape.n_workers):
+        self._stage = open_stage(
+            functools.partial(_ShardHandler, self._open_worker),
+            address=self._address,
+            n_workers=self._n_workers,
+            needs_gpu=self._needs_gpu,
+        )
+        for _ in range(self._stage.n_workers):
             self._stage.submit(None)
         while (found := self._stage.next_reply()) is None:
             pass
@@ -127,13 +130,9 @@ class RayWorker:
 
     def close(self) -> None:
         """Let the workers go, and disconnect; may be called twice."""
-        try:
-            if self._stage is not None:
-                self._stage.close()
-        finally:
-            if self._cluster is not None:
-                self._cluster.close()
-        self._stage = self._cluster = None
+        if self._stage is not None:
+            self._stage.close()
+        self._stage = None
 
 
 class _ShardHandler:
