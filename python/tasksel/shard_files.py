@@ -28,6 +28,7 @@ __all__ = [
     "ShardFile",
     "ShardPlan",
     "check_shard",
+    "count_shards",
     "partial_name",
     "plan_shards",
     "read_partial",
@@ -65,7 +66,7 @@ class ShardPlan:
     @property
     def n_shards(self) -> int:
         """How many there are."""
-        return -(-len(self.order) // self.shard_rows)
+        return count_shards(len(self.order), self.shard_rows)
 
     def rows(self, number: int) -> npt.NDArray[np.int64]:
         """Return the pool rows of a shard."""
@@ -74,6 +75,17 @@ class ShardPlan:
     def n_rows(self, number: int) -> int:
         """Return how many rows a shard has."""
         return min(self.shard_rows, len(self.order) - number * self.shard_rows)
+
+
+def count_shards(n_rows: int, shard_rows: int) -> int:
+    """Return how many shards so many rows make.
+
+    Examples
+    --------
+    >>> [count_shards(n_rows, 3) for n_rows in (0, 3, 4)]
+    [0, 1, 2]
+    """
+    return -(-n_rows // shard_rows)
 
 
 def plan_shards(prompts: pl.Series, shard_rows: int) -> ShardPlan:

@@ -31,7 +31,7 @@ from tasksel.run_folder_identity import (
     refuse_changes,
 )
 from tasksel.run_folder_shards import PARTIAL_GLOB, SHARD_GLOB
-from tasksel.shard_files import plan_shards, shard_name
+from tasksel.shard_files import count_shards, plan_shards, shard_name
 from tasksel.shard_identity import read_manifest, run_identity, run_sha256
 from tasksel.shard_journal import JOURNAL_NAME
 from tasksel.shard_progress import PROGRESS_NAME
@@ -199,7 +199,7 @@ class ShardedStage:
         The shards are not touched then: each is checked by its own checksum and used if it is right.
         """
         n_rows = identity["pool"]["rows"]
-        names = [shard_name(number) for number in range(-(-n_rows // self.shard_rows))]
+        names = [shard_name(number) for number in range(count_shards(n_rows, self.shard_rows))]
         manifest = read_manifest(path, run_identity(self._read_settings() or {}), names, n_rows)
         if manifest is None:
             self.notes.append(f"{path.name} was damaged, or of another run, and is written again.")
