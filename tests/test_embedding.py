@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -433,6 +434,13 @@ def test_a_run_folder_that_is_not_whole_is_named(
     damage(run / "embeddings")
     with pytest.raises(ResumeError, match=sentence):
         read_embeddings(run, IDS)
+
+
+@pytest.mark.parametrize("settings", [3, None, "n_dimensions", ["n_dimensions"]])
+def test_settings_of_something_else_are_no_embeddings(tmp_path: Path, settings: object) -> None:
+    (tmp_path / "settings.json").write_text(json.dumps({"settings": settings}))
+    with pytest.raises(SchemaError, match="holds no embeddings"):
+        read_embeddings(tmp_path, IDS)
 
 
 def test_a_folder_without_embeddings_is_named_and_a_column_goes_before_it(

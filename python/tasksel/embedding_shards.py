@@ -76,7 +76,8 @@ def _find_verb(folder: Path) -> str | None:
     path = folder / SETTINGS_NAME
     if not path.is_file():
         return None
-    if "n_dimensions" in (read_json(path).get("settings") or ()):
+    settings = read_json(path).get("settings")
+    if isinstance(settings, dict) and "n_dimensions" in settings:
         return "embed"
     first = min(folder.glob(SHARD_GLOB), default=None)
     return "score" if first is not None and _may_hold_vectors(first) else None
