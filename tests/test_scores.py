@@ -65,6 +65,14 @@ def test_an_unfinished_run_is_refused_with_its_shards_and_what_to_do(tmp_path):
         read_scores(run, POOL_IDS)
 
 
+def test_a_run_that_was_stopped_in_its_first_shard_is_unfinished_too(tmp_path):
+    run = write_run(tmp_path / "run", [], finished=False)
+    token_frame().write_parquet(run / "scores" / ".part-00000.partial.parquet")
+    for folder in (run, run / "scores"):
+        with pytest.raises(ResumeError, match=r"not finished: it has no whole shard .*same `tasksel score`"):
+            read_scores(folder, POOL_IDS)
+
+
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
 def test_a_shard_that_is_missing_or_changed_since_is_named(tmp_path, damage):
     run = write_run(tmp_path / "run", [token_frame()[:2], token_frame()[2:]])

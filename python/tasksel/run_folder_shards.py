@@ -36,6 +36,12 @@ class FinishedStage(NamedTuple):
     folder: Path
     verb: str
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a shard, a part of one, or the manifest."""
+        patterns = (MANIFEST_NAME, SHARD_GLOB, PARTIAL_GLOB)
+        return any(path.is_file() for pattern in patterns for path in self.folder.glob(pattern))
+
     def find_shards(self, run_digest: Any = None) -> list[Path]:
         """Return the shards that the manifest lists, each as it was written.
 

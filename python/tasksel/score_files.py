@@ -15,7 +15,7 @@ import polars as pl
 
 from tasksel.pool_files import scan_file
 from tasksel.run_folder import MANIFEST_NAME, file_sha256
-from tasksel.run_folder_shards import SCORES_FOLDER, SHARD_GLOB, FinishedStage
+from tasksel.run_folder_shards import SCORES_FOLDER, FinishedStage
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -108,10 +108,11 @@ def open_scores(source: str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame) ->
 
 def _open_run(folder: Path) -> ScoreSource:
     stage = folder / SCORES_FOLDER if (folder / SCORES_FOLDER).is_dir() else folder
-    if not (stage / MANIFEST_NAME).is_file() and not any(stage.glob(SHARD_GLOB)):
+    found = FinishedStage(stage, "score")
+    if not found.is_begun:
         raise SchemaError(f"{folder} holds no scores: no part-*.parquet and no {MANIFEST_NAME}.")
     digest = hashlib.sha256()
-    shards = FinishedStage(stage, "score").find_shards(digest)
+    shards = found.find_shards(digest)
     run = stage.resolve().parent if stage.name == SCORES_FOLDER else stage.resolve()
     return ScoreSource(run.name, digest.hexdigest(), tuple(shards))
 
