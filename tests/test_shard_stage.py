@@ -212,7 +212,7 @@ def test_one_signal_finishes_the_batch_and_says_how_to_go_on(start, tmp_path, nu
     assert process.returncode == 130
     assert told.splitlines() == [
         "Finishing the batch; Ctrl-C again stops at once.",
-        "Error: Stopped. Run the same command again to continue.",
+        "Stopped. Run the same command again to continue.",
     ]
     batches = 1 + printed.count("ready")
     assert rows_kept(tmp_path) == 3 * batches < 600
@@ -230,7 +230,7 @@ def test_the_second_ctrl_c_stops_at_once(tmp_path, start):
     process.send_signal(signal.SIGCONT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert told.endswith("Error: Stopped. Run the same command again to continue.\n")
+    assert told.splitlines()[-1] == "Stopped. Run the same command again to continue."
     assert finish(tmp_path, pool=make_pool(600), shard_rows=60).notes == []
 
 

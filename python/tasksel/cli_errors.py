@@ -38,7 +38,9 @@ def reported_errors(*, debug: bool, stopped: str) -> Iterator[None]:
         _report(str(error), debug=debug)
         raise typer.Exit(USER_MISTAKE) from None
     except KeyboardInterrupt:
-        _report(f"Stopped. {stopped}", debug=debug)
+        if debug:
+            traceback.print_exc()
+        typer.echo(f"Stopped. {stopped}", err=True)  # what was asked for is no error
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         raise
