@@ -27,6 +27,8 @@ from tasksel_core import k_means, nearest_neighbours
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tasksel.data_coverage.result import Coverage
+
 DATA = {
     "t0_sample": 10_000,
     "ni_sample": 8_880,
@@ -116,7 +118,8 @@ def damaged(
     """Give sets with a known fault: name, vectors, and the tasks where rows still have one."""
 
     def drawn(rows: NDArray[np.int64], n_rows: int = N_ROWS) -> NDArray[np.int64]:
-        return second[rng.choice(rows, n_rows, replace=False)]
+        chosen: NDArray[np.int64] = second[rng.choice(rows, n_rows, replace=False)]
+        return chosen
 
     every = np.arange(len(second))
 
@@ -127,9 +130,9 @@ def damaged(
     for share in (0.05, 0.2, 0.5):
         is_left, _ = without(tasks, share, rng)
         yield f"{share:.0%} of tasks dropped", *of(drawn(np.flatnonzero(is_left[second])))
-    rows = vectors[drawn(every)]
-    rows[: N_ROWS // 10] = other[rng.choice(len(other), N_ROWS // 10, replace=False)]
-    yield "10 % invented", rows, None
+    invented = vectors[drawn(every)]
+    invented[: N_ROWS // 10] = other[rng.choice(len(other), N_ROWS // 10, replace=False)]
+    yield "10 % invented", invented, None
     few = drawn(every, N_ROWS // 10)
     yield "×10 duplicates", *of(np.repeat(few, 10))
     noisy = vectors[np.repeat(few, 10)] + 0.008 * rng.standard_normal((N_ROWS, vectors.shape[1]))
@@ -144,16 +147,17 @@ def damaged(
     yield "a copy of real rows", *of(first[rng.choice(len(first), N_ROWS, replace=False)])
 
 
-def unit(rows: NDArray) -> NDArray[np.float32]:
+def unit(rows: NDArray[np.floating]) -> NDArray[np.float32]:
     """Scale rows to length one."""
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    scaled: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return scaled
 
 
 def fault_lines(
     vectors: NDArray[np.float32], tasks: NDArray[np.int64], other: NDArray[np.float32], n_seeds: int
 ) -> Iterator[str]:
     """Rows of the table of faults: coverage, how often it is below the null band, and the flags."""
-    seen: dict[str, list] = {}
+    seen: dict[str, list[tuple[Coverage, Coverage]]] = {}
     for seed in range(n_seeds):
         first, second, rng = halves(len(vectors), seed)
         for fault, rows, labels in damaged(vectors, tasks, other, first, second, rng):
