@@ -151,6 +151,32 @@ def test_a_finished_run_returns_without_loading_the_model(pool, encoder, copy, m
     assert (summary.n_dimensions, summary.rows_per_s) == (N_DIMENSIONS, None)
 
 
+def test_tasks_do_not_matter_to_vectors(pool, encoder, copy):
+    for other in (pool.drop("task", strict=False), pool.with_columns(task=pl.lit("all one"))):
+        assert embed(other, model=encoder, out=copy[0], **SETTINGS).rows_reused == 57
+    with pytest.raises(ResumeError, match="pool"):
+        embed(pool.with_columns(prompt=pl.col("prompt") + "!"), model=encoder, out=copy[0], **SETTINGS)
+
+
+@pytest.mark.parametrize("has_manifest", [True, False])
+def test_a_folder_that_was_bound_to_tasks_goes_on_with_the_same_ones(
+    pool, encoder, tmp_path, monkeypatch, has_manifest
+):
+    tasks = pool.with_columns(task=pl.lit("one"))
+    with monkeypatch.context() as patch:
+        patch.setattr("tasksel.embedding_run._HASHED_COLUMNS", ("id", "task", "prompt"))
+        embed(tasks, model=encoder, out=tmp_path, **SETTINGS)
+    expected = read_bytes(tmp_path / "embeddings")
+    if not has_manifest:
+        (tmp_path / "embeddings" / "manifest.json").unlink()
+        (tmp_path / "embeddings" / "part-00001.parquet").unlink()
+    summary = embed(tasks, model=encoder, out=tmp_path, **SETTINGS)
+    assert summary.rows_reused == (57 if has_manifest else 45)
+    assert read_bytes(tmp_path / "embeddings") == expected
+    with pytest.raises(ResumeError, match="pool"):
+        embed(tasks.with_columns(task=pl.lit("two")), model=encoder, out=tmp_path, **SETTINGS)
+
+
 def test_one_row_and_a_default_batch(encoder, tmp_path):
     summary = embed(pl.DataFrame({"prompt": [""]}), model=encoder, out=tmp_path, device="cpu")
     assert (summary.rows, summary.tokens) == (1, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tasksel.backends import choose_backend
 from tasksel.embedding_run_given import GivenWorker, read_given
@@ -16,7 +16,7 @@ from tasksel.pool import load_pool
 from tasksel.run_folder import MANIFEST_NAME, read_json
 from tasksel.run_folder_shards import EMBEDDINGS_FOLDER
 from tasksel.shard_files import plan_shards
-from tasksel.shard_stage import ShardedStage
+from tasksel.shard_stage import HASHED_COLUMNS, ShardedStage
 from tasksel.whole_numbers import check_whole_numbers
 from tasksel_core.errors import ConfigError
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from tasksel.shard_work import ShardWorker
 
 __all__ = ["EMBEDDINGS_FOLDER", "EmbedSummary", "embed"]
+
+_HASHED_COLUMNS: Final = ("id", "prompt")
+"""A vector does not know the task of its prompt: tasks may be found, cut anew or renamed."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,8 @@ def embed(
         shard_rows=shard_rows,
         worker=source.worker,
         shape=embeddings_format,
+        hashed_columns=_HASHED_COLUMNS,
+        once_hashed_columns=HASHED_COLUMNS,
         progress=progress,
         announce=announce,
     )

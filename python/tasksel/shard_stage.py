@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["ShardedStage"]
 
 HASHED_COLUMNS: Final = ("id", "task", "prompt")
-"""What a stage depends on: the same prompts in another file format are the same pool."""
+"""What the rows of a stage depend on, unless it says otherwise."""
 _UNFINISHED: Final = (JOURNAL_NAME, PARTIAL_GLOB)
 """What goes once the manifest stands."""
 _REFUSAL: Final = (
@@ -79,6 +79,10 @@ class ShardedStage:
         Makes them; started only when something is missing.
     shape : callable
         Gives what a shard holds, by the schema that the worker tells.
+    hashed_columns : tuple of str
+        Of the pool: what the rows depend on. The same prompts in another file format are the same pool.
+    once_hashed_columns : tuple of str, optional
+        What an earlier version hashed: a folder that it began with the same of them is continued.
     progress : ShardProgress, optional
         Called after each batch.
     announce : callable, optional
@@ -107,6 +111,8 @@ class ShardedStage:
     shard_rows: int
     worker: ShardWorker
     shape: Callable[[pl.Schema], ShardFormat]
+    hashed_columns: tuple[str, ...] = HASHED_COLUMNS
+    once_hashed_columns: tuple[str, ...] | None = None
     progress: ShardProgress | None = None
     announce: Callable[[], object] | None = None
     counts: dict[str, int] = field(default_factory=dict)
@@ -138,20 +144,27 @@ class ShardedStage:
     def _identify(self) -> dict[str, Any]:
         """Say what this run is made from, and refuse a folder that was made from something else."""
         frame = self.pool.frame
+        stored = self._read_settings()
         identity = {
             "format_version": FORMAT_VERSION,
-            "pool": {
-                "name": self.pool.name,
-                "rows": frame.height,
-                "sha256": columns_sha256(frame, HASHED_COLUMNS),
-            },
+            "pool": {"name": self.pool.name, "rows": frame.height, "sha256": self._hash_pool(stored)},
             "model": dict(self.model),
             "settings": {**self.settings, "shard_rows": self.shard_rows},
         }
-        stored = self._read_settings()
         if stored is not None:
             self._refuse_changes(stored, identity)
         return identity
+
+    def _hash_pool(self, stored: dict[str, Any] | None) -> str:
+        """Hash what the rows depend on, as an earlier version did where the folder is one of its."""
+        frame = self.pool.frame
+        sha256 = columns_sha256(frame, self.hashed_columns)
+        if stored is None or self.once_hashed_columns is None:
+            return sha256
+        pool = stored.get("pool")
+        there = pool.get("sha256") if isinstance(pool, dict) else None
+        is_old = there != sha256 and there == columns_sha256(frame, self.once_hashed_columns)
+        return str(there) if is_old else sha256
 
     def _read_settings(self) -> dict[str, Any] | None:
         return read_settings(self.folder, ("part-", ".part-", MANIFEST_NAME))
