@@ -6,14 +6,21 @@ import importlib.metadata
 import json
 from typing import TYPE_CHECKING, Any
 
-from tasksel.run_folder import FORMAT_VERSION, read_json
+from tasksel.run_folder import FORMAT_VERSION, read_json, write_json
 from tasksel_core.errors import ResumeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["SETTINGS_NAME", "describe_versions", "find_versions", "read_settings", "refuse_changes"]
+__all__ = [
+    "SETTINGS_NAME",
+    "describe_versions",
+    "find_versions",
+    "read_settings",
+    "refuse_changes",
+    "settle_identity",
+]
 
 SETTINGS_NAME = "settings.json"
 
@@ -102,6 +109,44 @@ def refuse_changes(
         ) from error
     if changes:
         raise ResumeError(refusal.format(folder=folder, changes=changes))
+
+
+def settle_identity(
+    folder: Path,
+    identity: dict[str, Any],
+    *,
+    stored: dict[str, Any] | None,
+    inputs: Sequence[str],
+    refusal: str,
+) -> tuple[dict[str, Any], str]:
+    """Write down what a folder is made from once that is known to the last, or compare it with what stands.
+
+    Parameters
+    ----------
+    folder, identity, inputs, refusal
+        As for `refuse_changes`; no setting is ``auto`` any more, and there are ``versions``.
+    stored : dict or None
+        What the folder was made from; None where there is nothing yet.
+
+    Returns
+    -------
+    identity : dict
+        With inputs and settings as they are stored.
+    changed : str
+        Versions of libraries that differ, or an empty text.
+
+    Raises
+    ------
+    ResumeError
+        Something else than a version differs.
+    """
+    if stored is None:
+        write_json(folder / SETTINGS_NAME, identity)
+        return identity, ""
+    refuse_changes(folder, stored, identity, inputs=inputs, refusal=refusal, is_resolved=True)
+    # What was not refused is the same, and the files that are there carry the hash of what is stored.
+    kept = {part: stored[part] for part in (*inputs, "settings")}
+    return identity | kept, describe_versions(stored, identity)
 
 
 def _describe_changes(

@@ -24,11 +24,10 @@ from tasksel.run_folder import (
     write_json,
 )
 from tasksel.run_folder_identity import (
-    SETTINGS_NAME,
-    describe_versions,
     find_versions,
     read_settings,
     refuse_changes,
+    settle_identity,
 )
 from tasksel.run_folder_shards import PARTIAL_GLOB, SHARD_GLOB
 from tasksel.shard_files import count_shards, plan_shards, shard_name
@@ -51,6 +50,7 @@ HASHED_COLUMNS: Final = ("id", "task", "prompt")
 """What the rows of a stage depend on, unless it says otherwise."""
 _UNFINISHED: Final = (JOURNAL_NAME, PARTIAL_GLOB)
 """What goes once the manifest stands."""
+_INPUTS: Final = ("pool", "model")
 _REFUSAL: Final = (
     "{folder} holds %s that cannot be mixed with those asked for: {changes}. "
     "Choose another output folder, or delete {folder} to start again."
@@ -152,7 +152,7 @@ class ShardedStage:
             "settings": {**self.settings, "shard_rows": self.shard_rows},
         }
         if stored is not None:
-            self._refuse_changes(stored, identity)
+            refuse_changes(self.folder, stored, identity, inputs=_INPUTS, refusal=_REFUSAL % self.noun)
         return identity
 
     def _hash_pool(self, stored: dict[str, Any] | None) -> str:
@@ -168,18 +168,6 @@ class ShardedStage:
 
     def _read_settings(self) -> dict[str, Any] | None:
         return read_settings(self.folder, ("part-", ".part-", MANIFEST_NAME))
-
-    def _refuse_changes(
-        self, stored: dict[str, Any], identity: dict[str, Any], *, is_resolved: bool = False
-    ) -> None:
-        refuse_changes(
-            self.folder,
-            stored,
-            identity,
-            inputs=("pool", "model"),
-            refusal=_REFUSAL % self.noun,
-            is_resolved=is_resolved,
-        )
 
     def _remove(self, patterns: Iterable[str]) -> None:
         for path in itertools.chain.from_iterable(map(self.folder.glob, patterns)):
@@ -267,19 +255,19 @@ class ShardedStage:
             "settings": {**identity["settings"], **start.settings},
             "versions": {**find_versions(("tasksel",)), **start.versions},
         }
-        stored = self._read_settings()
-        if stored is None:
-            write_json(self.folder / SETTINGS_NAME, identity)
-            return identity
-        self._refuse_changes(stored, identity, is_resolved=True)
-        changed = describe_versions(stored, identity)
+        identity, changed = settle_identity(
+            self.folder,
+            identity,
+            stored=self._read_settings(),
+            inputs=_INPUTS,
+            refusal=_REFUSAL % self.noun,
+        )
         if changed:
             self.notes.append(
                 f"Continued with other library versions than it was begun with ({changed}): "
                 f"{self.noun} may differ in their last digits between shards."
             )
-        # What was not refused is the same, and the shards that are there carry the hash of what is stored.
-        return identity | {part: stored[part] for part in ("pool", "model", "settings")}
+        return identity
 
     def _tell_of_splits(self) -> None:
         split_batches = self.counts.get("split_batches", 0)

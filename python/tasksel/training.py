@@ -28,11 +28,10 @@ from tasksel.run_folder import (
     write_json,
 )
 from tasksel.run_folder_identity import (
-    SETTINGS_NAME,
-    describe_versions,
     find_versions,
     read_settings,
     refuse_changes,
+    settle_identity,
 )
 from tasksel.training_batches import plan_steps
 from tasksel.training_examples import EncodedExamples, encode_examples
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = ["TrainingProgress", "TrainingSummary", "train"]
 
 _LIBRARIES = ("tasksel", "torch", "transformers", "tokenizers", "accelerate", "peft")
+_INPUTS = ("selection", "model")
 _REFUSAL = (
     "{folder} holds a training that cannot be continued as asked: {changes}. "
     "Choose another output folder, or delete {folder} to train again."
@@ -337,14 +337,11 @@ class _TrainingRun:
         }
         stored = self._read_settings()
         if stored is not None:
-            self._refuse_changes(stored, identity)
+            refuse_changes(self.folder, stored, identity, inputs=_INPUTS, refusal=_REFUSAL)
         return identity
 
     def _read_settings(self) -> dict[str, Any] | None:
         return read_settings(self.folder, (CHECKPOINT_PREFIX, MANIFEST_NAME))
-
-    def _refuse_changes(self, stored: dict[str, Any], identity: dict[str, Any]) -> None:
-        refuse_changes(self.folder, stored, identity, inputs=("selection", "model"), refusal=_REFUSAL)
 
     def _read_finished(self) -> dict[str, Any] | None:
         """Return the manifest if it stands and every file is the one that it lists."""
@@ -390,15 +387,12 @@ class _TrainingRun:
             "settings": {**identity["settings"], **resolved},
             "versions": find_versions(libraries),
         }
-        stored = self._read_settings()
-        if stored is None:
-            write_json(self.folder / SETTINGS_NAME, identity)
-            return identity
-        self._refuse_changes(stored, identity)
-        changed = describe_versions(stored, identity)
+        identity, changed = settle_identity(
+            self.folder, identity, stored=self._read_settings(), inputs=_INPUTS, refusal=_REFUSAL
+        )
         if changed:
             self.notes.append(f"Continued with other library versions than it was begun with ({changed}).")
-        return identity | {"selection": stored["selection"], "model": stored["model"]}
+        return identity
 
     def _train_loaded(self, identity: dict[str, Any], causal_model: CausalModel) -> dict[str, Any]:
         from tasksel.training_loop import TrainingRecord, run_loop
