@@ -13,6 +13,7 @@ from tasksel.causal_model_folder import (
     find_model_folder,
     first_line,
     identify_model,
+    loading_errors,
     model_sha256,
 )
 from tasksel_core.errors import ConfigError, MissingExtraError
@@ -219,7 +220,7 @@ def _load_config(model: str, folder: str) -> Any:
 
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+    except loading_errors() as error:
         raise ConfigError(f"The model {model!r} cannot be read: {first_line(error)}") from error
     causal = {name for names in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values() for name in _as_tuple(names)}
     architectures = tuple(config.architectures or ())
@@ -234,14 +235,13 @@ def _load_tokenizer(model: str, folder: str) -> Any:
 
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except loading_errors() as error:
         raise ConfigError(
             f"The model {model!r} has no tokenizer that can be read: {first_line(error)}"
         ) from error
 
 
 def _load_weights(model: str, folder: str, dtype: str) -> Any:
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     try:
@@ -253,7 +253,7 @@ def _load_weights(model: str, folder: str, dtype: str) -> Any:
             local_files_only=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except loading_errors() as error:
         raise ConfigError(f"The model {model!r} cannot be loaded: {first_line(error)}") from error
     missing = sorted(loading["missing_keys"])
     if missing:

@@ -6,7 +6,7 @@ import contextlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from tasksel.causal_model_folder import first_line
+from tasksel.causal_model_folder import first_line, loading_errors
 from tasksel_core.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def merge_adapter(network: Any, adapter: str, folder: Path) -> Any:
         from peft import PeftConfig, PeftModel
     except ModuleNotFoundError as error:
         raise MissingExtraError("A model with an adapter", "hf") from error
+    errors: tuple[type[Exception], ...] = (*loading_errors(), UserWarning)
     try:
         with quiet_peft():
             # peft only warns of weights that the file lacks, and would answer with untrained ones.
@@ -75,23 +76,8 @@ def merge_adapter(network: Any, adapter: str, folder: Path) -> Any:
             untie_adapted_head(network, targets or ())
             peft_model = PeftModel.from_pretrained(network, str(folder), torch_device=str(network.device))
             return peft_model.merge_and_unload(safe_merge=True)
-    except _loading_errors() as error:
+    except errors as error:
         raise ConfigError(
             f"The adapter {adapter} does not fit the model, or cannot be merged into it: "
             f"{first_line(error)[:300]}"
         ) from error
-
-
-def _loading_errors() -> tuple[type[Exception], ...]:
-    from safetensors import SafetensorError
-
-    return (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        UserWarning,
-        SafetensorError,
-    )

@@ -20,6 +20,7 @@ __all__ = [
     "find_model_folder",
     "first_line",
     "identify_model",
+    "loading_errors",
     "model_sha256",
 ]
 
@@ -204,6 +205,22 @@ def _tensor_ranges(path: Path, header: bytes) -> list[tuple[int, int]]:
 def _read_range(source: IO[bytes], offset: int, n_bytes: int) -> bytes:
     source.seek(offset)
     return source.read(n_bytes)
+
+
+def loading_errors() -> tuple[type[Exception], ...]:
+    """Return what transformers, peft and safetensors raise for files that they cannot use."""
+    from safetensors import SafetensorError
+
+    return (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        ImportError,
+        SafetensorError,
+    )
 
 
 def first_line(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from tasksel.causal_model import DTYPES, find_device, quiet_transformers
+from tasksel.causal_model_folder import first_line, loading_errors
 from tasksel.prompt_encoding import PLACEHOLDER, EncodedPrompt, check_prompt_template, pad_right
 from tasksel.sentence_embedding_folder import MINILM, SentenceRecipe, find_sentence_model, read_recipe
 from tasksel_core.errors import ConfigError, MissingExtraError
@@ -314,7 +315,6 @@ def _lower_case(tokenizer: Any) -> None:
 
 def _load(model: str, folder: Path, dtype: str) -> tuple[Any, Any]:
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
 
     given = {"trust_remote_code": False, "local_files_only": True}
@@ -328,18 +328,8 @@ def _load(model: str, folder: Path, dtype: str) -> tuple[Any, Any]:
                 output_loading_info=True,
                 **given,
             )
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            RuntimeError,
-            ImportError,
-            SafetensorError,
-        ) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise ConfigError(f"The model {model!r} cannot be loaded: {reason}") from error
+        except loading_errors() as error:
+            raise ConfigError(f"The model {model!r} cannot be loaded: {first_line(error)}") from error
     # A pooler is not asked, and many encoders are stored without one.
     missing = sorted(name for name in loading["missing_keys"] if not name.startswith("pooler."))
     if missing:
