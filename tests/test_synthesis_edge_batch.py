@@ -283,10 +283,10 @@ def test_a_run_without_plan_or_records_or_with_damaged_ones_is_a_sentence(run_fo
         make_edge_records(tmp_path / "nowhere")
     path = run_folder / "generation" / "records.parquet"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(SchemaError, match="is damaged"):
+    with pytest.raises(ResumeError, match=r"cannot be read .* `tasksel synth reparse"):
         make_edge_records(run_folder)
     path.unlink()
-    with pytest.raises(ResumeError, match=r"has no generation/records\.parquet"):
+    with pytest.raises(ResumeError, match=r"no .*generation/records\.parquet"):
         make_edge_records(run_folder)
 
 

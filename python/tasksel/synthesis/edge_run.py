@@ -14,9 +14,9 @@ from tasksel.run_folder_frames import write_frame
 from tasksel.synthesis.config_file import CONFIG_NAME, EXAMPLES_NAME, PLAN_FOLDER, read_planned_config
 from tasksel.synthesis.edge_batch import EdgeItems, make_edge_items, ordinary_items, prove_records
 from tasksel.synthesis.edge_cases import is_mutable
-from tasksel.synthesis.records import EDGE_FOLDER, GENERATION_FOLDER, RECORDS_NAME
+from tasksel.synthesis.records import EDGE_FOLDER, GENERATION_FOLDER, RECORDS_NAME, read_records
+from tasksel.synthesis.run_files import read_examples
 from tasksel_core import __version__
-from tasksel_core.errors import ResumeError, SchemaError
 
 if TYPE_CHECKING:
     import os
@@ -28,7 +28,6 @@ __all__ = [
     "EdgeSummary",
     "label_fields",
     "make_edge_records",
-    "read_run_frame",
     "refresh_edge_records",
     "wants_edge_records",
 ]
@@ -96,16 +95,16 @@ def make_edge_records(run: str | os.PathLike[str], *, replace_disproved: bool = 
     Raises
     ------
     ResumeError
-        The run has no plan or no records, or another process is at work in it.
+        The run has no plan or no records, a file of it cannot be read, or another process is at work in it.
     SchemaError
-        A file of the run is damaged.
+        The examples or records lack a column.
     MissingExtraError
         jsonschema is not installed.
     """
     run = Path(run)
     config = read_planned_config(run)
-    examples = read_run_frame(run, PLAN_FOLDER, EXAMPLES_NAME, "`tasksel synth plan` makes it")
-    records = read_run_frame(run, GENERATION_FOLDER, RECORDS_NAME, "`tasksel synth run` makes it")
+    examples = read_examples(run)
+    records = read_records(run)
     originals = {id_: item for id_, _, item in ordinary_items(records)}
     written = _prove(records, originals, config)
     replaced = _disproved(records, written) if replace_disproved else {}
@@ -150,27 +149,8 @@ def wants_edge_records(run: str | os.PathLike[str]) -> bool:
     config = read_planned_config(run)
     if config.edge is None or config.edge.ask_model:
         return False
-    examples = read_run_frame(Path(run), PLAN_FOLDER, EXAMPLES_NAME, "`tasksel synth plan` makes it")
+    examples = read_examples(Path(run))
     return any(is_mutable(name, config.edge) for name in examples["edge"].drop_nulls().unique())
-
-
-def read_run_frame(run: Path, folder: str, name: str, hint: str) -> pl.DataFrame:
-    """Read a file of a run folder.
-
-    Raises
-    ------
-    ResumeError
-        It is not there.
-    SchemaError
-        It is damaged.
-    """
-    path = run / folder / name
-    if not path.is_file():
-        raise ResumeError(f"{run} has no {folder}/{name}; {hint}.")
-    try:
-        return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise SchemaError(f"{path} is damaged; {hint} again once it is deleted.") from error
 
 
 def label_fields(config: SynthesisConfig) -> tuple[str, ...]:

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import polars as pl
-
 from tasksel.run_folder import MANIFEST_NAME, file_sha256, text_sha256
 from tasksel.synthesis.config_file import EXAMPLES_NAME, PLAN_FOLDER, read_planned_config
 from tasksel.synthesis.edge_cases import is_mutable
+from tasksel.synthesis.run_files import read_examples
 from tasksel_core.errors import ConfigError, ResumeError
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
+
+    import polars as pl
 
     from tasksel.synthesis.config import SynthesisConfig
 
@@ -108,10 +109,7 @@ def read_planned_run(run: str | os.PathLike[str]) -> PlannedRun:
     path = folder / PLAN_FOLDER / EXAMPLES_NAME
     if not (path.exists() and path.with_name(MANIFEST_NAME).exists()):
         raise ResumeError(f"The plan in {run} is not finished; run `tasksel synth plan` again.")
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise ResumeError(f"{path} cannot be read ({str(error).splitlines()[0]}); plan again.") from error
+    frame = read_examples(folder)
     columns = _value_columns(frame, config, path)
     examples = [_read_example(row, columns) for row in frame.iter_rows(named=True)]
     asked = tuple(each for each in examples if _wants_model(each, config))

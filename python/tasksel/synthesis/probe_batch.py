@@ -15,10 +15,10 @@ from tasksel.synthesis.edge_batch import ordinary_items, render_record, seeded
 from tasksel.synthesis.edge_cases import canonical_category
 from tasksel.synthesis.edge_mutations import mutate, variant_names
 from tasksel.synthesis.edge_places import find_places, main_text
-from tasksel.synthesis.edge_run import PROOFS_NAME, read_run_frame, refresh_edge_records
+from tasksel.synthesis.edge_run import PROOFS_NAME, refresh_edge_records
 from tasksel.synthesis.edge_schema import check_schema, infer_schema, item_json
 from tasksel.synthesis.probe_signatures import plain_line
-from tasksel.synthesis.records import EDGE_FOLDER, GENERATION_FOLDER, RECORDS_NAME
+from tasksel.synthesis.records import RECORDS_NAME, read_edge_frame, read_records
 from tasksel_core.errors import ConfigError, SchemaError
 
 if TYPE_CHECKING:
@@ -245,12 +245,12 @@ def _of_run(run: Path) -> ProbeBatch:
             f"{run} is a folder without plan/, so no run of `tasksel synth`; name that, or a file."
         )
     config = read_planned_config(run)
-    records = read_run_frame(run, GENERATION_FOLDER, RECORDS_NAME, "`tasksel synth run` makes it")
+    records = read_records(run)
     refresh_edge_records(run)
-    made = read_run_frame(run, EDGE_FOLDER, RECORDS_NAME, "`tasksel synth edge` makes it")
+    made = read_edge_frame(run, RECORDS_NAME)
     rows = list(made.iter_rows(named=True))
     if "edge" in records.columns:
-        proofs = read_run_frame(run, EDGE_FOLDER, PROOFS_NAME, "`tasksel synth edge` makes it")
+        proofs = read_edge_frame(run, PROOFS_NAME)
         wrong = proofs.filter(~pl.col("holds")).select("id")
         written = records.filter(pl.col("edge").is_not_null()).join(wrong, on="id", how="anti")
         rows += written.iter_rows(named=True)

@@ -14,7 +14,8 @@ from tasksel.pool_ids import fill_frame
 from tasksel.run_folder import atomic_path
 from tasksel.run_folder_frames import write_frame
 from tasksel.synthesis.items import item_json
-from tasksel_core.errors import ConfigError, ResumeError
+from tasksel.synthesis.run_files import read_run_frame
+from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import os
@@ -35,6 +36,7 @@ __all__ = [
     "make_records",
     "normalised",
     "read_all_records",
+    "read_edge_frame",
     "read_records",
     "write_record",
 ]
@@ -166,16 +168,16 @@ def read_records(run: str | os.PathLike[str]) -> pl.DataFrame:
     ResumeError
         There are none yet, or the file cannot be read.
     """
-    path = Path(run) / GENERATION_FOLDER / RECORDS_NAME
-    if not path.exists():
-        raise ResumeError(f"{run} has no records yet; `tasksel synth run {run} --tier full` writes them.")
-    try:
-        return pl.read_parquet(path)
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0]
-        raise ResumeError(
-            f"{path} cannot be read ({reason}); `tasksel synth reparse {run}` writes it anew."
-        ) from error
+    return read_run_frame(
+        Path(run) / GENERATION_FOLDER / RECORDS_NAME,
+        made_by=f"tasksel synth run {run} --tier full",
+        made_anew_by=f"tasksel synth reparse {run}",
+    )
+
+
+def read_edge_frame(run: str | os.PathLike[str], name: str) -> pl.DataFrame:
+    """Read one of the files that `tasksel synth edge` makes; errors as in `read_run_frame`."""
+    return read_run_frame(Path(run) / EDGE_FOLDER / name, made_by=f"tasksel synth edge {run}")
 
 
 def read_all_records(run: str | os.PathLike[str]) -> pl.DataFrame:
@@ -192,16 +194,9 @@ def read_all_records(run: str | os.PathLike[str]) -> pl.DataFrame:
         There are none yet, or a file cannot be read.
     """
     records = read_records(run)
-    path = Path(run) / EDGE_FOLDER / RECORDS_NAME
-    if not path.exists():
+    if not (Path(run) / EDGE_FOLDER / RECORDS_NAME).exists():
         return records
-    try:
-        made = pl.read_parquet(path)
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0]
-        raise ResumeError(
-            f"{path} cannot be read ({reason}); `tasksel synth edge {run}` writes it anew."
-        ) from error
+    made = read_edge_frame(run, RECORDS_NAME)
     if "edge_replaces" in made.columns:
         records = records.filter(~pl.col("id").is_in(made["edge_replaces"].drop_nulls().implode()))
     there = records["plan_id"].implode()

@@ -14,6 +14,7 @@ from tasksel.run_folder import file_sha256
 from tasksel.synthesis.checkers import checked_dimensions, read_items
 from tasksel.synthesis.config_file import EXAMPLES_NAME, PLAN_FOLDER, read_planned_config
 from tasksel.synthesis.records import GENERATION_FOLDER, RECORDS_NAME, read_all_records
+from tasksel.synthesis.run_files import read_examples
 from tasksel_core.errors import ConfigError, ResumeError, SchemaError
 
 if TYPE_CHECKING:
@@ -205,15 +206,11 @@ class _Kept:
 
 
 def _read_planned(run: Path, config: SynthesisConfig) -> pl.DataFrame:
-    path = run / PLAN_FOLDER / EXAMPLES_NAME
-    try:
-        planned = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ResumeError(f"The planned examples {path} cannot be read; plan again.") from error
+    planned = read_examples(run)
     names = [*_PLAN_COLUMNS, *config.strata.levels, *(each.name for each in config.dimensions)]
     missing = [name for name in names if name not in planned.columns]
     if missing:
-        raise ResumeError(f"{path} has no column {missing[0]!r}; plan again.")
+        raise ResumeError(f"{run / PLAN_FOLDER / EXAMPLES_NAME} has no column {missing[0]!r}; plan again.")
     return planned
 
 

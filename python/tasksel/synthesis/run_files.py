@@ -1,0 +1,50 @@
+"""Frames in the run folder of a synthesis, and the command that writes each of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from tasksel.synthesis.config_file import EXAMPLES_NAME, PLAN_FOLDER
+from tasksel_core.errors import ResumeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["read_examples", "read_run_frame"]
+
+
+def read_run_frame(path: Path, *, made_by: str, made_anew_by: str | None = None) -> pl.DataFrame:
+    """Read a Parquet file that tasksel wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    made_by : str
+        The command that writes it.
+    made_anew_by : str, optional
+        The one that does so where it is damaged; by default the same.
+
+    Raises
+    ------
+    ResumeError
+        It is not there, or it cannot be read.
+    """
+    if not path.is_file():
+        raise ResumeError(f"There is no {path}; `{made_by}` writes it.")
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = str(error).partition("\n")[0]
+        raise ResumeError(
+            f"{path} cannot be read ({reason}); `{made_anew_by or made_by}` writes it anew."
+        ) from error
+
+
+def read_examples(run: Path) -> pl.DataFrame:
+    """Read the planned examples of a run; errors as in `read_run_frame`."""
+    return read_run_frame(
+        run / PLAN_FOLDER / EXAMPLES_NAME, made_by=f"tasksel synth plan CONFIG.toml --out {run}"
+    )
