@@ -9,6 +9,7 @@ import polars as pl
 
 from tasksel.pool_ids import NO_TASK
 from tasksel.pool_repeats import repeated_rows
+from tasksel.wording import counted
 
 __all__ = ["LONG_PROMPT_CHARS", "pool_notes"]
 
@@ -56,7 +57,7 @@ def _task_notes(frame: pl.DataFrame, filled: pl.DataFrame) -> list[str]:
     single = int((np.bincount(numbers.to_numpy()) == 1).sum())
     return [
         f"{_rows(missing)} no task; '{NO_TASK}' is used there." if missing else "",
-        f"{_counted(single, 'task has', 'tasks have')} a single row." if single else "",
+        f"{counted(single, 'task has', 'tasks have')} a single row." if single else "",
         _case_note(names),
     ]
 
@@ -84,11 +85,11 @@ def _prompt_notes(prompts: pl.Series, filled: pl.DataFrame) -> list[str]:
     return [
         _empty_note(n_null, n_empty),
         _duplicate_note(filled),
-        f"{_counted(n_long, 'prompt is', 'prompts are')} longer than {LONG_PROMPT_CHARS:,} characters "
+        f"{counted(n_long, 'prompt is', 'prompts are')} longer than {LONG_PROMPT_CHARS:,} characters "
         f"(the longest has {longest:,})."
         if n_long
         else "",
-        f"{_counted(n_control, 'prompt holds', 'prompts hold')} control characters{_nul_clause(text)}; "
+        f"{counted(n_control, 'prompt holds', 'prompts hold')} control characters{_nul_clause(text)}; "
         "they are kept as they are."
         if n_control
         else "",
@@ -99,7 +100,7 @@ def _empty_note(n_null: int, n_empty: int) -> str:
     if n_empty == 0:
         return ""
     nulls = f" ({n_null:,} of them null)" if n_null else ""
-    return f"{_counted(n_empty, 'prompt is', 'prompts are')} empty{nulls} and can still be selected."
+    return f"{counted(n_empty, 'prompt is', 'prompts are')} empty{nulls} and can still be selected."
 
 
 def _nul_clause(text: pl.Series) -> str:
@@ -117,7 +118,7 @@ def _duplicate_note(filled: pl.DataFrame) -> str:
     n_repeats = alike.height - n_prompts
     if n_repeats == 0:
         return ""
-    note = f"{_counted(n_repeats, 'row repeats', 'rows repeat')} the prompt of an earlier row"
+    note = f"{counted(n_repeats, 'row repeats', 'rows repeat')} the prompt of an earlier row"
     if "response" not in columns:
         return note + "."
     n_different = alike.unique().height - n_prompts
@@ -127,8 +128,4 @@ def _duplicate_note(filled: pl.DataFrame) -> str:
 
 
 def _rows(count: int) -> str:
-    return _counted(count, "row has", "rows have")
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
+    return counted(count, "row has", "rows have")

@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, read_json
+from tasksel.wording import counted
 from tasksel_core.errors import ResumeError
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ class FinishedStage(NamedTuple):
 
     def _describe_made(self) -> str:
         n_shards = len(list(self.folder.glob(SHARD_GLOB)))
-        shards = f"{n_shards:,} shard{'' if n_shards == 1 else 's'}" if n_shards else "no whole shard"
-        return f"{shards} and no {MANIFEST_NAME}"
+        return f"{counted(n_shards, 'shard') if n_shards else 'no whole shard'} and no {MANIFEST_NAME}"
 
 
 def _read_names(path: Path) -> list[tuple[str, str]]:

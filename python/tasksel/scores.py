@@ -27,6 +27,7 @@ from tasksel.scores_places import (
     ScoreRows,
     TokenCounts,
 )
+from tasksel.wording import counted
 from tasksel_core.errors import ArrayError, ConfigError, SchemaError
 
 if TYPE_CHECKING:
@@ -371,8 +372,8 @@ def _check_unique(ids: pl.Series) -> None:
     repeated = ids.filter(repeated_rows(ids) & ids.is_not_null())
     if len(repeated):
         raise SchemaError(
-            f"{_count(repeated.n_unique(), 'id is', 'ids are')} there more than once, first {repeated[0]!r}; "
-            "keep one row an id."
+            f"{counted(repeated.n_unique(), 'id is', 'ids are')} there more than once, first "
+            f"{repeated[0]!r}; keep one row an id."
         )
 
 
@@ -428,12 +429,8 @@ def _notes(counts: dict[str, int], column: ScoreColumn, *, has_ids: bool) -> tup
         verb = "has" if counts["missing"] == 1 else "have"
         notes.append(f"{counts['missing']:,} of {counts['pool']:,} pool rows {verb} no score row.")
     notes += [
-        f"{_count(counts[key], singular, plural)} {rest}"
+        f"{counted(counts[key], singular, plural)} {rest}"
         for key, (singular, plural, rest) in FINDINGS.items()
         if counts[key]
     ]
     return tuple(notes)
-
-
-def _count(number: int, singular: str, plural: str) -> str:
-    return f"{number:,} {singular if number == 1 else plural}"

@@ -47,6 +47,7 @@ from tasksel.training_state import (
     read_loss_rows,
     write_loss_csv,
 )
+from tasksel.wording import counted
 from tasksel_core.errors import AnnotationError, ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -279,15 +280,11 @@ def _check_responses(selection: Pool) -> None:
     has_column = "response" in frame.columns
     where = "the column response is empty there" if has_column else "there is no column response"
     raise AnnotationError(
-        f"{selection.name}: {missing.height:,} of {_counted_rows(frame.height)} no response to learn "
-        f"(the first is {missing['id'][0]!r}); {where}. Have the prompts answered and write each answer into "
-        "the column response of its row (selected.jsonl of `tasksel select` has one line a prompt), or leave "
-        "the rows out."
+        f"{selection.name}: {missing.height:,} of {counted(frame.height, 'row has', 'rows have')} no "
+        f"response to learn (the first is {missing['id'][0]!r}); {where}. Have the prompts answered and "
+        "write each answer into the column response of its row (selected.jsonl of `tasksel select` has one "
+        "line a prompt), or leave the rows out."
     )
-
-
-def _counted_rows(count: int) -> str:
-    return "1 row has" if count == 1 else f"{count:,} rows have"
 
 
 @dataclass

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tasksel.intervals import Interval, wilson_interval
 from tasksel.synthesis.power import rate_check_power, rows_for_rate_check
+from tasksel.wording import counted
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -245,8 +246,7 @@ def unmeasured_gate(rule: GateRule, reason: str) -> Gate:
 
 def describe_power(n_rows: int, what: str, power: float, wanted_rows: int | None) -> str:
     """Say what rows can prove, in one sentence."""
-    rows = f"{n_rows:,} row{'' if n_rows == 1 else 's'}"
-    said = f"{rows} {'see' if n_rows != 1 else 'sees'} {what} with power {_power(power)}"
+    said = f"{counted(n_rows, 'row sees', 'rows see')} {what} with power {_power(power)}"
     if wanted_rows is None:
         return f"{said}; a million would not do for .80."
     return f"{said}." if wanted_rows <= n_rows else f"{said}; {wanted_rows:,} are wanted for .80."

@@ -26,6 +26,7 @@ from tasksel.run_folder import write_text
 from tasksel.run_folder_frames import write_frame
 from tasksel.synthesis.config_values import check_number, check_numbers, holds_shares, share_of
 from tasksel.synthesis.held_counts import column_text
+from tasksel.wording import counted
 from tasksel_core.errors import ConfigError, SchemaError
 
 if TYPE_CHECKING:
@@ -300,13 +301,13 @@ def _weight_findings(
     lost = table.filter((pl.col("train_rows") == 0) & (pl.col("real_share") > 0))
     if lost.height:
         findings.append(
-            f"No training row has {_counted(lost.height)} of the real data, {absent:.1%} of its rows: "
-            f"{_shown(lost['label'].to_list())}. No weight brings them back; `tasksel synth plan` can."
+            f"No training row has {counted(lost.height, 'label')} of the real data, {absent:.1%} of its "
+            f"rows: {_shown(lost['label'].to_list())}. No weight brings them back; `tasksel synth plan` can."
         )
     unused = table.filter((pl.col("train_rows") > 0) & (pl.col("real_share") == 0))
     if unused.height:
         findings.append(
-            f"The real data do not have {_counted(unused.height)} of the training data "
+            f"The real data do not have {counted(unused.height, 'label')} of the training data "
             f"({unused['train_rows'].sum():,} rows): {_shown(unused['label'].to_list())}. The weight is 0; "
             "smoothing keeps some."
         )
@@ -321,10 +322,6 @@ def _weight_findings(
             "training than in reality."
         )
     return findings
-
-
-def _counted(number: int) -> str:
-    return "1 label" if number == 1 else f"{number:,} labels"
 
 
 def _shown(labels: list[str]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from tasksel.synthesis.config_values import stratum_name
 from tasksel.synthesis.controlled_rounding import around
+from tasksel.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,8 +154,8 @@ def _thin_dimensions(planned: NDArray[np.int64], dimensions: Sequence[DimensionP
     findings = []
     if total < planned.size:
         findings.append(
-            f"{_counted(total)} for {planned.size:,} strata: {planned.size - n_strata:,} get none. Raise "
-            f"total to {planned.size * FEW_ITEMS:,}, or take a level away."
+            f"{counted(total, 'example')} for {planned.size:,} strata: {planned.size - n_strata:,} get none. "
+            f"Raise total to {planned.size * FEW_ITEMS:,}, or take a level away."
         )
     thin = [each for each in dimensions if len(each.values) > 1 and n_strata * len(each.values) > total]
     if thin:
@@ -162,11 +163,7 @@ def _thin_dimensions(planned: NDArray[np.int64], dimensions: Sequence[DimensionP
         pairs = n_strata * len(widest.values)
         findings.append(
             f"{n_strata:,} strata times {len(widest.values)} values of {widest.name} are {pairs:,} "
-            f"combinations, for {_counted(total)}: not every one can occur. A total of "
+            f"combinations, for {counted(total, 'example')}: not every one can occur. A total of "
             f"{pairs:,} gives one each; or take fewer values."
         )
     return findings
-
-
-def _counted(number: int) -> str:
-    return "1 example" if number == 1 else f"{number:,} examples"
