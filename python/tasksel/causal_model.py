@@ -11,11 +11,11 @@ from tasksel.causal_model_folder import (
     EMBEDDED_MODEL,
     find_adapter_folder,
     find_model_folder,
-    first_line,
     identify_model,
     loading_errors,
     model_sha256,
 )
+from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -191,9 +191,8 @@ def find_device(device: str) -> Any:
         torch.empty(1, device=device)
         return torch.device(device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"The device {device!r} cannot be used here ({reason}); "
+            f"The device {device!r} cannot be used here ({first_line(error)}); "
             "allowed are auto, cpu, cuda, cuda:N and mps."
         ) from error
 

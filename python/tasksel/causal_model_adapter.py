@@ -6,7 +6,8 @@ import contextlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from tasksel.causal_model_folder import first_line, loading_errors
+from tasksel.causal_model_folder import loading_errors
+from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tasksel.run_folder import file_sha256
+from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, MissingExtraError
 
 __all__ = [
@@ -18,7 +19,6 @@ __all__ = [
     "TRAINING_FOLDER",
     "find_adapter_folder",
     "find_model_folder",
-    "first_line",
     "identify_model",
     "loading_errors",
     "model_sha256",
@@ -221,8 +221,3 @@ def loading_errors() -> tuple[type[Exception], ...]:
         ImportError,
         SafetensorError,
     )
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error that says something, or the name of its class."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from tasksel.causal_model_folder import first_line
 from tasksel.run_folder_frames import write_frame
+from tasksel.wording import first_line
 from tasksel_core.errors import ResumeError
 
 if TYPE_CHECKING:

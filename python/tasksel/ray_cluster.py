@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tasksel.whole_numbers import check_whole_numbers
+from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -180,14 +181,10 @@ def _init(address: str | None, n_workers: int | None) -> None:
                 ray.init(address=address, **settings)
         except (OSError, RuntimeError, ValueError) as error:
             raise ConfigError(
-                f"Ray cannot be reached at {address} ({_first_line(error)}). Start a cluster with "
+                f"Ray cannot be reached at {address} ({first_line(error).rstrip('.')}). Start a cluster with "
                 "`ray start`, set RAY_AUTH_MODE=token where it wants one, or leave the address out: Ray is "
                 "then started here."
             ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
 
 
 def _n_cpus() -> int:

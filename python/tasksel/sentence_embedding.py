@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from tasksel.causal_model import DTYPES, find_device, quiet_transformers
-from tasksel.causal_model_folder import first_line, loading_errors
+from tasksel.causal_model_folder import loading_errors
 from tasksel.prompt_encoding import PLACEHOLDER, EncodedPrompt, check_prompt_template, pad_right
 from tasksel.sentence_embedding_folder import MINILM, SentenceRecipe, find_sentence_model, read_recipe
+from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
-"""Numbers as words of a sentence."""
+"""Numbers and errors of others as words of a sentence."""
 
 from __future__ import annotations
 
-__all__ = ["counted"]
+__all__ = ["counted", "first_line"]
 
 
 def counted(number: int, singular: str, plural: str | None = None) -> str:
@@ -23,3 +23,16 @@ def counted(number: int, singular: str, plural: str | None = None) -> str:
     ('1 row', '0 rows', '1,200 rows have')
     """
     return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of an error that says something, or the name of its class.
+
+    Examples
+    --------
+    >>> first_line(ValueError("no such column\nResolved plan until failure: ..."))
+    'no such column'
+    >>> first_line(KeyError())
+    'KeyError'
+    """
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

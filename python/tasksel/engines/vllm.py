@@ -11,7 +11,6 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tasksel.causal_model import DTYPES, find_adapter_folder, identify_model
-from tasksel.causal_model_folder import first_line
 from tasksel.causal_model_outline import read_outline
 from tasksel.engines.engine import Answer, AnsweredBatch, EngineStart
 from tasksel.engines.vllm_loading import (
@@ -26,6 +25,7 @@ from tasksel.engines.vllm_outputs import read_completion
 from tasksel.prompt_encoding import PromptEncoder, check_prompt_template
 from tasksel.run_folder_identity import find_versions
 from tasksel.whole_numbers import check_whole_numbers
+from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, TaskselError
 
 if TYPE_CHECKING:

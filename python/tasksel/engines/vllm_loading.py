@@ -8,7 +8,8 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any, Final
 
-from tasksel.causal_model_folder import find_adapter_folder, find_model_folder, first_line
+from tasksel.causal_model_folder import find_adapter_folder, find_model_folder
+from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def find_errors(validator: Any, item: Any) -> list[Any]:
     except Exception as error:
         if type(error).__module__.split(".")[0] not in ("referencing", "jsonschema"):
             raise
-        raise ConfigError(f"The schema cannot be followed ({str(error).splitlines()[0]}).") from error
+        raise ConfigError(f"The schema cannot be followed ({first_line(error)}).") from error
 
 
 @functools.lru_cache(maxsize=16)

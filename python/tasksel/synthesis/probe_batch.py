@@ -19,6 +19,7 @@ from tasksel.synthesis.edge_run import PROOFS_NAME, refresh_edge_records
 from tasksel.synthesis.edge_schema import check_schema, infer_schema, item_json
 from tasksel.synthesis.probe_signatures import plain_line
 from tasksel.synthesis.records import RECORDS_NAME, read_edge_frame, read_records
+from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, SchemaError
 
 if TYPE_CHECKING:
@@ -300,7 +301,7 @@ def _read_rows(path: Path) -> list[Any]:
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist.") from None
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        raise SchemaError(f"{path.name} cannot be read ({str(error).splitlines()[0]}).") from error
+        raise SchemaError(f"{path.name} cannot be read ({first_line(error)}).") from error
     rows = _parse_rows(path, content, is_lines=suffix != ".json")
     if not rows:
         raise SchemaError(f"{path.name} has no rows; at least one example is wanted.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tasksel.synthesis.config_file import EXAMPLES_NAME, PLAN_FOLDER
+from tasksel.wording import first_line
 from tasksel_core.errors import ResumeError
 
 if TYPE_CHECKING:
@@ -37,9 +38,8 @@ def read_run_frame(path: Path, *, made_by: str, made_anew_by: str | None = None)
     try:
         return pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = str(error).partition("\n")[0]
         raise ResumeError(
-            f"{path} cannot be read ({reason}); `{made_anew_by or made_by}` writes it anew."
+            f"{path} cannot be read ({first_line(error)}); `{made_anew_by or made_by}` writes it anew."
         ) from error
 
 
