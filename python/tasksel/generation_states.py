@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tasksel.token_states import sum_over_tokens
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -82,10 +84,7 @@ class PromptStates:
             self._add(output[0])
 
     def _add(self, states: Any) -> None:
-        # In float32 before they are added: sums over a long prompt leave the range of float16.
-        states = states.float()
-        weights = self._mask[..., None].to(states.dtype)
-        sums, counts = (states * weights).sum(dim=1), weights.sum(dim=1)
+        sums, counts = sum_over_tokens(states, self._mask)
         self._sums = sums if self._sums is None else self._sums + sums
         self._counts = counts if self._counts is None else self._counts + counts
         self._mask = None

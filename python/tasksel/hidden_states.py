@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasksel.causal_model import suitable_threads
-from tasksel.prompt_encoding import PromptEncoder, pad_right, plan_batches
+from tasksel.prompt_encoding import PromptEncoder, plan_batches
+from tasksel.token_states import padded_inputs, sum_over_tokens
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -86,17 +87,10 @@ def mean_states(causal_model: CausalModel, batch: Sequence[npt.NDArray[np.int32]
     """
     import torch
 
-    input_ids, mask = pad_right(batch, causal_model.pad_id)
+    given = padded_inputs(batch, causal_model.pad_id, causal_model.device)
     with torch.inference_mode():
-        given = {
-            "input_ids": torch.from_numpy(input_ids).to(causal_model.device),
-            "attention_mask": torch.from_numpy(mask).to(causal_model.device),
-        }
-        # In float32 before they are added: sums over a long prompt leave the range of float16.
-        states = _last_states(causal_model.model, given).float()
-        weights = given["attention_mask"][..., None].to(states.dtype)
-        means = (states * weights).sum(dim=1) / weights.sum(dim=1)
-    array: npt.NDArray[np.float32] = means.cpu().numpy()
+        sums, counts = sum_over_tokens(_last_states(causal_model.model, given), given["attention_mask"])
+    array: npt.NDArray[np.float32] = (sums / counts).cpu().numpy()
     return array
 
 

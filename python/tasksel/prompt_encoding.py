@@ -267,13 +267,7 @@ def pad_left(
     -------
     input_ids, attention_mask : ndarray of int64, shape (n_prompts, longest)
     """
-    width = max(len(ids) for ids in prompt_token_ids)
-    input_ids = np.full((len(prompt_token_ids), width), pad_id, dtype=np.int64)
-    attention_mask = np.zeros_like(input_ids)
-    for row, ids in enumerate(prompt_token_ids):
-        input_ids[row, width - len(ids) :] = ids
-        attention_mask[row, width - len(ids) :] = 1
-    return input_ids, attention_mask
+    return _pad(prompt_token_ids, pad_id, is_left=True)
 
 
 def pad_right(
@@ -298,11 +292,19 @@ def pad_right(
     >>> ids.tolist(), mask.tolist()
     ([[7, 8], [9, 0]], [[1, 1], [1, 0]])
     """
-    input_ids = np.full((len(token_ids), max(map(len, token_ids))), pad_id, dtype=np.int64)
+    return _pad(token_ids, pad_id, is_left=False)
+
+
+def _pad(
+    token_ids: Sequence[npt.NDArray[np.int32]], pad_id: int, *, is_left: bool
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    width = max(map(len, token_ids))
+    input_ids = np.full((len(token_ids), width), pad_id, dtype=np.int64)
     attention_mask = np.zeros_like(input_ids)
     for row, ids in enumerate(token_ids):
-        input_ids[row, : len(ids)] = ids
-        attention_mask[row, : len(ids)] = 1
+        start = width - len(ids) if is_left else 0
+        input_ids[row, start : start + len(ids)] = ids
+        attention_mask[row, start : start + len(ids)] = 1
     return input_ids, attention_mask
 
 

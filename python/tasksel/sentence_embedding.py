@@ -13,8 +13,9 @@ import numpy as np
 
 from tasksel.causal_model import DTYPES, find_device, quiet_transformers
 from tasksel.causal_model_folder import loading_errors
-from tasksel.prompt_encoding import PLACEHOLDER, EncodedPrompt, check_prompt_template, pad_right
+from tasksel.prompt_encoding import PLACEHOLDER, EncodedPrompt, check_prompt_template
 from tasksel.sentence_embedding_folder import MINILM, SentenceRecipe, find_sentence_model, read_recipe
+from tasksel.token_states import padded_inputs, sum_over_tokens
 from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, MissingExtraError
 
@@ -245,19 +246,14 @@ def embed_token_ids(
     """
     import torch
 
-    input_ids, mask = pad_right(batch, sentence_model.pad_id)
+    given = padded_inputs(batch, sentence_model.pad_id, sentence_model.device)
     with torch.inference_mode():
-        given = {
-            "input_ids": torch.from_numpy(input_ids).to(sentence_model.device),
-            "attention_mask": torch.from_numpy(mask).to(sentence_model.device),
-        }
-        # In float32 before they are added, whatever the weights are.
-        states = sentence_model.model(**given).last_hidden_state.float()
+        states = sentence_model.model(**given).last_hidden_state
         if sentence_model.recipe.pooling == "cls":
-            pooled = states[:, 0]
+            pooled = states[:, 0].float()
         else:
-            weights = given["attention_mask"].unsqueeze(-1).to(states.dtype)
-            pooled = (states * weights).sum(dim=1) / weights.sum(dim=1)
+            sums, counts = sum_over_tokens(states, given["attention_mask"])
+            pooled = sums / counts
         if sentence_model.recipe.is_normalized:
             pooled = torch.nn.functional.normalize(pooled, dim=1)
         array: npt.NDArray[np.float32] = pooled.cpu().numpy()
