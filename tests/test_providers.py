@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from email.utils import formatdate
 from typing import ClassVar
 
 import pytest
@@ -61,6 +60,7 @@ def test_chat_completions_bodies():
         "temperature": 0.5,
         "top_p": 0.9,
     }
+    assert OpenAIProvider(Endpoint("http://h/v1"), "m").make_body(ChatRequest((), seed=3))["seed"] == 3
     own = OpenAIProvider(Endpoint("https://api.openai.com/v1"), "m").make_body(ChatRequest(CHAT.messages))
     assert sorted(own) == ["max_completion_tokens", "messages", "model"]
 
@@ -176,7 +176,7 @@ def test_nothing_to_ask_is_no_problem(server, tmp_path):
         assert make_asker(server, journal).ask([]) == {}
 
 
-@pytest.mark.parametrize("wait", ["0", "0.05", formatdate(usegmt=True), "soon"])
+@pytest.mark.parametrize("wait", ["0", "0.05", "Thu, 01 Jan 2026 00:00:00 GMT", "soon"])
 def test_being_asked_to_wait_costs_no_attempt(server, tmp_path, wait):
     slow_down = (429, "slow down", {"Retry-After": wait})
     server.first_times(*[slow_down] * 4)
@@ -405,6 +405,30 @@ def test_what_is_open_is_bounded_and_what_is_bounded_stays():
 # A local model
 
 
+class Typist:
+    """Answers four requests at a time with their number; what a local provider is to whoever asks."""
+
+    model = "typist"
+    batch_requests = 4
+
+    def make_body(self, request):
+        return {"messages": [each.content for each in request.messages]}
+
+    def read(self, reply):
+        return OpenAIProvider(Endpoint("http://h/v1"), "m").read(reply)
+
+    def answer(self, bodies, seeds):
+        return [Reply(200, completion(body["messages"][0], usage=(1, 1))) for body in bodies]
+
+
+def test_a_cap_inside_a_batch_ends_the_asking(tmp_path):
+    with ReplyJournal(tmp_path / "replies.jsonl") as journal:
+        asker = Asker(Typist(), journal, RequestPacing(PacingSettings()), SpendingCaps(max_requests=6))
+        answers = asker.ask(make_asks(asker, 12))
+        assert (len(answers), asker.sent, len(journal.entries)) == (4, 4, 4)
+        assert asker.ended == "the cap max_requests (6) is reached"
+
+
 @pytest.fixture(scope="module")
 def local():
     pytest.importorskip("transformers", reason="the extra hf is not installed")
@@ -520,6 +544,17 @@ def test_a_prompt_past_the_context_is_cut_and_says_so(local):
     assert local.read(reply).text == '"a"'
 
 
+def test_a_single_turn_is_the_prompt_as_it_stands(local):
+    alone = ChatRequest((Message("user", "1+1="),), temperature=0.0, max_tokens=3)
+    with_system = ChatRequest((Message("system", "Add."), *alone.messages), temperature=0.0, max_tokens=3)
+    sizes = [
+        local.read(local.answer([local.make_body(each)], [1])[0]).usage.input_tokens
+        for each in (alone, with_system)
+    ]
+    assert sizes[0] == len(local._causal_model.tokenizer("1+1=")["input_ids"])
+    assert sizes[1] > sizes[0]
+
+
 def test_a_schema_that_no_grammar_holds_is_refused(local):
     with pytest.raises(ConfigError, match="grammar"):
         local.answer(local_bodies(local, {"type": "string", "pattern": "(?=a)b"}, count=1), [1])
@@ -528,5 +563,8 @@ def test_a_schema_that_no_grammar_holds_is_refused(local):
 def test_another_model_has_other_keys(local):
     body = local_bodies(local, None, count=1)[0]
     assert len(body["model_sha256"]) == 64
+    assert "seed" not in body
+    seeded = local.make_body(ChatRequest((Message("user", "Item 0"),), max_tokens=200, seed=1))
+    assert request_key(seeded) != request_key(body)
     with pytest.raises(ConfigError, match="no model folder"):
         LocalModelProvider("./gone").make_body(CHAT)
