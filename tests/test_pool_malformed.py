@@ -431,12 +431,12 @@ def test_rows_without_any_field(tmp_path):
     [
         (
             {"task_column": "catgory"},
-            "<frame> has no task column 'catgory': found 'prompt', 'category', 'UID'; did",
+            "<frame> has no task column 'catgory': found 'prompt', 'category', 'UID'. Did",
         ),
-        ({"task_column": "Category"}, "did you mean 'category'?"),
+        ({"task_column": "Category"}, "Did you mean 'category'?"),
         (
             {"id_column": "uid"},
-            "<frame> has no id column 'uid': found 'prompt', 'category', 'UID'; did you mean",
+            "<frame> has no id column 'uid': found 'prompt', 'category', 'UID'. Did you mean",
         ),
         ({"id_column": "zzz"}, "<frame> has no id column 'zzz': found 'prompt', 'category', 'UID'."),
     ],

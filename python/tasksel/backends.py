@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
+from tasksel.suggestions import did_you_mean
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def open_spread(
 
 def _is_ray(backend: str, address: str | None, n_workers: int | None) -> bool:
     if backend not in BACKENDS:
-        raise ConfigError(f"There is no backend {backend!r}; allowed are {', '.join(BACKENDS)}.")
+        hint = did_you_mean(backend, BACKENDS)
+        raise ConfigError(f"There is no backend {backend!r}; allowed are {', '.join(BACKENDS)}.{hint}")
     if backend == "ray":
         return True
     for name, value in (("ray_address", address), ("n_workers", n_workers)):

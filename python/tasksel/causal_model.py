@@ -15,6 +15,7 @@ from tasksel.causal_model_folder import (
     loading_errors,
     model_sha256,
 )
+from tasksel.suggestions import did_you_mean
 from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, MissingExtraError
 
@@ -131,7 +132,8 @@ def load_model(
         torch or transformers is not installed, or, with an adapter, peft.
     """
     if dtype not in DTYPES:
-        raise ConfigError(f"dtype is {dtype!r}; allowed are {', '.join(DTYPES)}.")
+        hint = did_you_mean(dtype, DTYPES)
+        raise ConfigError(f"dtype is {dtype!r}; allowed are {', '.join(DTYPES)}.{hint}")
     _import_backend()
     folder = str(find_model_folder(model))
     adapter_folder = None if adapter is None else find_adapter_folder(adapter)

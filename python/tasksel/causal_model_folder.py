@@ -18,6 +18,7 @@ __all__ = [
     "EMBEDDED_MODEL",
     "TRAINING_FOLDER",
     "find_adapter_folder",
+    "find_local_model",
     "find_model_folder",
     "identify_model",
     "loading_errors",
@@ -119,15 +120,12 @@ def _read_adapter_config(folder: Path) -> dict[str, Any]:
 def _fetch_snapshot(model: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+        from huggingface_hub.errors import HfHubHTTPError
     except ModuleNotFoundError as error:
         raise MissingExtraError("Scoring with a model", "hf") from error
-    try:
-        return Path(snapshot_download(model, allow_patterns=list(_MODEL_PATTERNS), local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    except ValueError as error:
-        raise ConfigError(f"{model!r} is neither a folder nor a name on the Hugging Face hub.") from error
+    cached = _find_snapshot(model)
+    if cached is not None:
+        return cached
     try:
         return Path(snapshot_download(model, allow_patterns=list(_MODEL_PATTERNS)))
     except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
@@ -135,6 +133,29 @@ def _fetch_snapshot(model: str) -> Path:
             f"The model {model!r} is no folder here, and the Hugging Face hub did not give it: "
             f"{first_line(error)}"
         ) from error
+
+
+def _find_snapshot(model: str) -> Path | None:
+    """Return the snapshot of a model in the hub's cache, without asking the hub."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=list(_MODEL_PATTERNS), local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    except ValueError as error:
+        raise ConfigError(f"{model!r} is neither a folder nor a name on the Hugging Face hub.") from error
+
+
+def find_local_model(model: str) -> Path | None:
+    """Return the folder of a model that is on this machine, or None; nothing is fetched."""
+    if model == EMBEDDED_MODEL or Path(model).expanduser().exists():
+        return find_model_folder(model)
+    try:
+        return _find_snapshot(model)
+    except (ConfigError, ModuleNotFoundError):
+        return None
 
 
 def model_sha256(folder: Path, adapter_folder: Path | None = None) -> str:

@@ -35,6 +35,7 @@ from tasksel.run_folder import (
 from tasksel.run_folder_identity import find_versions
 from tasksel.score_files import open_scores
 from tasksel.scoring import score
+from tasksel.suggestions import did_you_mean
 from tasksel.winrate import win_rates
 from tasksel_core.errors import ConfigError, ProviderError, SchemaError
 
@@ -184,6 +185,7 @@ class _EvaluationRun:
             if suite not in SUITES and not (suite.startswith(HARNESS_PREFIX) and suite != HARNESS_PREFIX):
                 raise ConfigError(
                     f"suite is {suite!r}; allowed are {', '.join(SUITES)} and {HARNESS_PREFIX}TASK."
+                    f"{did_you_mean(suite, SUITES)}"
                 )
             self._check_needs(suite)
 

@@ -7,13 +7,13 @@ frame is collected.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 import polars.selectors as cs
 
+from tasksel.suggestions import did_you_mean
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -276,10 +276,8 @@ def _no_shape(source: _Source) -> SchemaError:
 
 def _missing_column(source: _Source, option: str, column: str) -> SchemaError:
     names = source.schema.names()
-    by_lower_case = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(column.lower(), by_lower_case, n=1)
-    hint = f"; did you mean {by_lower_case[near[0]]!r}?" if near else "."
-    return SchemaError(f"{source.name} has no {option} column {column!r}: found {_listing(names)}{hint}")
+    hint = did_you_mean(column, names)
+    return SchemaError(f"{source.name} has no {option} column {column!r}: found {_listing(names)}.{hint}")
 
 
 def _listing(names: Sequence[str], most: int = 20) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SETTINGS_NAME",
+    "ChangedInputsError",
     "describe_versions",
     "find_versions",
     "read_settings",
@@ -23,6 +24,10 @@ __all__ = [
 ]
 
 SETTINGS_NAME = "settings.json"
+
+
+class ChangedInputsError(ResumeError):
+    """A folder was made from other inputs or with other settings than those asked for."""
 
 
 def find_versions(libraries: Iterable[str]) -> dict[str, str]:
@@ -92,8 +97,10 @@ def refuse_changes(
 
     Raises
     ------
-    ResumeError
+    ChangedInputsError
         Something differs.
+    ResumeError
+        The folder cannot be compared: another version wrote it, or it is damaged.
     """
     if stored.get("format_version") != FORMAT_VERSION:
         raise ResumeError(
@@ -108,7 +115,7 @@ def refuse_changes(
             f"restore it, choose another output folder, or delete {folder}."
         ) from error
     if changes:
-        raise ResumeError(refusal.format(folder=folder, changes=changes))
+        raise ChangedInputsError(refusal.format(folder=folder, changes=changes))
 
 
 def settle_identity(

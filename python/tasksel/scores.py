@@ -27,6 +27,7 @@ from tasksel.scores_places import (
     ScoreRows,
     TokenCounts,
 )
+from tasksel.suggestions import did_you_mean
 from tasksel.wording import counted
 from tasksel_core.errors import ArrayError, ConfigError, SchemaError
 
@@ -251,7 +252,8 @@ def check_metric(metric: str) -> None:
         With those allowed.
     """
     if metric not in METRIC_COLUMNS:
-        raise ConfigError(f"metric is {metric!r}; allowed are {', '.join(METRIC_COLUMNS)}.")
+        hint = did_you_mean(metric, METRIC_COLUMNS)
+        raise ConfigError(f"metric is {metric!r}; allowed are {', '.join(METRIC_COLUMNS)}.{hint}")
 
 
 def _rows_of(frame: pl.DataFrame, column: ScoreColumn, metric: str) -> ScoreRows:

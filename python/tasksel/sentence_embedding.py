@@ -15,6 +15,7 @@ from tasksel.causal_model import DTYPES, find_device, quiet_transformers
 from tasksel.causal_model_folder import loading_errors
 from tasksel.prompt_encoding import PLACEHOLDER, EncodedPrompt, check_prompt_template
 from tasksel.sentence_embedding_folder import MINILM, SentenceRecipe, find_sentence_model, read_recipe
+from tasksel.suggestions import did_you_mean
 from tasksel.token_states import padded_inputs, sum_over_tokens
 from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, MissingExtraError
@@ -112,7 +113,8 @@ def load_sentence_model(
     if max_tokens is not None and max_tokens < _LEAST_TOKENS:
         raise ConfigError(f"max_tokens is {max_tokens}; a whole number of at least 3 is wanted.")
     if dtype not in DTYPES:
-        raise ConfigError(f"dtype is {dtype!r}; allowed are {', '.join(DTYPES)}.")
+        hint = did_you_mean(dtype, DTYPES)
+        raise ConfigError(f"dtype is {dtype!r}; allowed are {', '.join(DTYPES)}.{hint}")
     _import_backend()
     folder = find_sentence_model(model)
     recipe = read_recipe(model, folder)

@@ -11,6 +11,7 @@ import polars as pl
 
 from tasksel.pool import load_pool, unanswered
 from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, atomic_path, file_sha256, write_json, write_text
+from tasksel.suggestions import did_you_mean
 from tasksel_core import __version__
 from tasksel_core.errors import ConfigError, SchemaError
 
@@ -194,7 +195,8 @@ def export(
     {"instruction": "1+1=", "input": "", "output": "2"}
     """
     if format not in EXPORT_FORMATS:
-        raise ConfigError(f"format is {format!r}; allowed: {', '.join(EXPORT_FORMATS)}.")
+        hint = did_you_mean(format, EXPORT_FORMATS)
+        raise ConfigError(f"format is {format!r}; allowed: {', '.join(EXPORT_FORMATS)}.{hint}")
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; allowed: a folder to write the examples to.")

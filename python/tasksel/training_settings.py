@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tasksel.prompt_encoding import check_prompt_template
+from tasksel.suggestions import did_you_mean
 from tasksel.whole_numbers import check_whole_numbers
 from tasksel_core.errors import ConfigError
 
@@ -106,4 +107,5 @@ def _check_between(
 
 def _check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ConfigError(f"{name} is {value!r}; allowed are {', '.join(allowed)}.")
+        hint = did_you_mean(value, allowed)
+        raise ConfigError(f"{name} is {value!r}; allowed are {', '.join(allowed)}.{hint}")

@@ -6,6 +6,7 @@ import importlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from tasksel.suggestions import did_you_mean
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ class EngineRequest:
         if not isinstance(self.engine, str):
             return self.engine
         if self.engine not in ENGINES:
-            raise ConfigError(f"There is no engine {self.engine!r}; allowed are {', '.join(ENGINES)}.")
+            hint = did_you_mean(self.engine, ENGINES)
+            raise ConfigError(f"There is no engine {self.engine!r}; allowed are {', '.join(ENGINES)}.{hint}")
         declared = ENGINES[self.engine]
         arguments = {**self._settings(declared), **self._options(declared)}
         opened: Engine = getattr(importlib.import_module(declared.module), declared.class_name)(
@@ -149,8 +151,9 @@ class EngineRequest:
         for name, value in self.options.items():
             if name not in declared.own:
                 allowed = ", ".join(declared.own) or "none"
+                hint = did_you_mean(name, declared.own)
                 raise ConfigError(
-                    f"The engine {self.engine} has no option {name!r} of its own; it has: {allowed}."
+                    f"The engine {self.engine} has no option {name!r} of its own; it has: {allowed}.{hint}"
                 )
             try:
                 found[name] = declared.own[name](value) if isinstance(value, str) else value

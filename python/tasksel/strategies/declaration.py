@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from tasksel.suggestions import did_you_mean
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -94,6 +95,9 @@ class Strategy:
         Numbers that it takes besides.
     reference : str
         Where it was published.
+    takes_labelled : bool
+        Whether `rank` counts what is labelled already. Without it the problem is cut down to the other rows
+        before, and they are ranked as if nothing were labelled.
     """
 
     name: str
@@ -104,6 +108,7 @@ class Strategy:
     metric: str | None = None
     options: tuple[Option, ...] = ()
     reference: str = ""
+    takes_labelled: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,9 @@ class Picker:
         Numbers that it takes besides.
     reference : str
         Where it was published.
+    takes_labelled : bool
+        Whether `order` leaves out, and starts from, the rows of the group that are taken already. Without it
+        the group is cut down to the others before.
     """
 
     name: str
@@ -137,6 +145,7 @@ class Picker:
     metric: str | None = None
     options: tuple[Option, ...] = ()
     reference: str = ""
+    takes_labelled: bool = False
 
 
 def fill_options(declared: tuple[Option, ...], given: Mapping[str, Any]) -> dict[str, float]:
@@ -172,4 +181,5 @@ def check_option_names(given: Mapping[str, Any], takers: tuple[Strategy | Picker
     allowed = "; ".join(
         f"{option.name} ({option.allowed()}, default {option.default:g})" for option in declared
     )
-    raise ConfigError(f"There is no option {unknown[0]!r} of {names}; allowed: {allowed}.")
+    hint = did_you_mean(unknown[0], [option.name for option in declared])
+    raise ConfigError(f"There is no option {unknown[0]!r} of {names}; allowed: {allowed}.{hint}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.metadata
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,6 +12,7 @@ from tasksel.strategies.huds import HUDS
 from tasksel.strategies.idds import IDDS
 from tasksel.strategies.problem import PickingProblem
 from tasksel.strategies.uncertainty import UNCERTAINTIES
+from tasksel.suggestions import did_you_mean
 from tasksel_core.errors import ConfigError, UnknownStrategyError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def _over_the_pool(picker: Picker) -> Strategy:
                 embeddings=problem.embeddings,
                 own_options=fill_options(picker.options, problem.own_options),
                 spread=problem.spread,
+                taken_rows=problem.taken_rows,
             )
         )
 
@@ -55,6 +56,7 @@ def _over_the_pool(picker: Picker) -> Strategy:
         metric=picker.metric,
         options=picker.options,
         reference=picker.reference,
+        takes_labelled=picker.takes_labelled,
     )
 
 
@@ -148,8 +150,7 @@ def _find(name: str, kind: type[Named], built_in: tuple[Named, ...], noun: str) 
     entry = _entry_points(kind).get(name)
     if entry is None:
         names = _names(kind, built_in)
-        nearest = difflib.get_close_matches(str(name), names, n=1)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        hint = did_you_mean(name, names)
         raise UnknownStrategyError(f"There is no {noun} {name!r}.{hint} Allowed: {', '.join(names)}.")
     try:
         found = entry.load()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,12 +15,8 @@ from tasksel.study.config import (
     TuningConfig,
     WorldConfig,
 )
+from tasksel.toml_file import read_toml, refuse_unknown_keys
 from tasksel_core.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 if TYPE_CHECKING:
     import os
@@ -50,12 +45,7 @@ def load_study(path: str | os.PathLike[str]) -> StudyConfig:
         The file cannot be read, or something in it is unknown or not allowed.
     """
     source = Path(path)
-    try:
-        content = tomllib.loads(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"The study {source} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The study {source} is not TOML: {error}.") from error
+    content = read_toml(source, "study")
     try:
         return parse_study(content, name=source.stem, folder=source.parent)
     except ConfigError as error:
@@ -105,9 +95,7 @@ def _read_arm(given: Mapping[str, Any]) -> ArmConfig:
 def _read_section(kind: type[Section], given: Mapping[str, Any], where: str) -> Section:
     fields = dataclasses.fields(kind)  # type: ignore[arg-type] # a dataclass, as its callers see
     names = [each.name for each in fields]
-    unknown = sorted(set(given) - set(names))
-    if unknown:
-        raise ConfigError(f"Unknown key {unknown[0]!r} in {where}; allowed are {', '.join(names)}.")
+    refuse_unknown_keys(given, names, where)
     required = [each.name for each in fields if _has_no_default(each) and each.name not in given]
     if required:
         raise ConfigError(f"{where} lacks {required[0]!r}.")

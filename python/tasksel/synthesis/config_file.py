@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -22,13 +21,8 @@ from tasksel.synthesis.config import (
     StrataConfig,
     SynthesisConfig,
 )
-from tasksel.synthesis.config_values import check_table
+from tasksel.toml_file import check_table, read_toml, refuse_unknown_keys
 from tasksel_core.errors import ConfigError, ResumeError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 if TYPE_CHECKING:
     import os
@@ -72,12 +66,7 @@ def read_config(path: str | os.PathLike[str]) -> SynthesisConfig:
         not allowed.
     """
     source = Path(path)
-    try:
-        content = tomllib.loads(source.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"The configuration {source} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"The configuration {source} is not TOML: {error}.") from error
+    content = read_toml(source, "configuration")
     try:
         return parse_config(content, name=source.stem, folder=source.parent)
     except ConfigError as error:
@@ -252,10 +241,7 @@ def _read_section(kind: type[Section], given: Any, where: str, **added: Any) -> 
 
 
 def _refuse_unknown(kind: type[Any], given: Mapping[str, Any], where: str, added: tuple[str, ...]) -> None:
-    allowed = [each.name for each in _fields(kind) if each.name not in added]
-    unknown = [key for key in given if key not in allowed]
-    if unknown:
-        raise ConfigError(f"Unknown key {unknown[0]!r} in {where}; allowed are {', '.join(allowed)}.")
+    refuse_unknown_keys(given, [each.name for each in _fields(kind) if each.name not in added], where)
 
 
 def _fields(kind: type[Any]) -> tuple[dataclasses.Field[Any], ...]:

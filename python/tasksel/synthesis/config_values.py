@@ -8,6 +8,7 @@ import string
 import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
+from tasksel.toml_file import check_choice, check_number, check_table, check_text, check_whole
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,40 +44,6 @@ RESERVED_COLUMNS: Final = frozenset(
 )
 """Columns that planned examples, cells and records have already."""
 RESERVED_PREFIXES: Final = ("origin", "target", "tier_")
-
-
-def check_choice(where: str, value: Any, allowed: Collection[str]) -> None:
-    """Refuse a value that is not among the allowed ones, which the error lists."""
-    if not isinstance(value, str) or value not in allowed:
-        raise ConfigError(f"{where} is {value!r}; allowed are {', '.join(map(repr, allowed))}.")
-
-
-def check_whole(where: str, value: Any, least: int) -> None:
-    """Refuse anything but a whole number of at least `least`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"{where} is {value!r}; a whole number of at least {least} is wanted.")
-
-
-def check_number(where: str, value: Any, low: float, high: float = math.inf) -> None:
-    """Refuse anything but a finite number from `low` to `high`, both included."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or not low <= value <= high:
-        wanted = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-        raise ConfigError(f"{where} is {value!r}; a number {wanted} is wanted.")
-
-
-def check_table(where: str, value: Any) -> None:
-    """Refuse anything but a table (a mapping) whose keys are text."""
-    if not hasattr(value, "items") or not all(isinstance(key, str) for key in value):
-        raise ConfigError(f"{where} is {value!r}; a table is wanted.")
-
-
-def check_text(where: str, text: Any, *, may_be_empty: bool = True) -> None:
-    """Refuse what is not text, of any number of lines."""
-    if not isinstance(text, str):
-        raise ConfigError(f"{where} is {text!r}; text is wanted.")
-    if not may_be_empty and not text.strip():
-        raise ConfigError(f"{where} is empty.")
 
 
 def check_name(where: str, name: Any) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from tasksel.intervals import bootstrap_interval
+from tasksel.suggestions import did_you_mean
 from tasksel.synthesis.label_weights import read_labels, read_table
 from tasksel_core.errors import ArrayError, ConfigError, SchemaError
 
@@ -197,7 +198,10 @@ def evaluate_file(
     frame, name = read_table(source, "evaluation")
     labels = read_labels(frame, column, name)
     if metric not in frame.columns:
-        raise SchemaError(f"{name} has no column {metric!r}; it has {', '.join(map(repr, frame.columns))}.")
+        hint = did_you_mean(metric, frame.columns)
+        raise SchemaError(
+            f"{name} has no column {metric!r}; it has {', '.join(map(repr, frame.columns))}.{hint}"
+        )
     values = frame[metric]
     if not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
         raise SchemaError(f"The column {metric!r} of {name} is {values.dtype}; numbers are wanted.")

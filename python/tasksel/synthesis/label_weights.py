@@ -24,6 +24,7 @@ import polars as pl
 from tasksel.pool_files import scan_file
 from tasksel.run_folder import write_text
 from tasksel.run_folder_frames import write_frame
+from tasksel.suggestions import did_you_mean
 from tasksel.synthesis.config_values import check_number, check_numbers, holds_shares, share_of
 from tasksel.synthesis.held_counts import column_text
 from tasksel.wording import counted
@@ -194,7 +195,10 @@ def read_labels(frame: pl.DataFrame, column: str, name: str) -> pl.Series:
         There is no such column.
     """
     if column not in frame.columns:
-        raise SchemaError(f"{name} has no column {column!r}; it has {', '.join(map(repr, frame.columns))}.")
+        hint = did_you_mean(column, frame.columns)
+        raise SchemaError(
+            f"{name} has no column {column!r}; it has {', '.join(map(repr, frame.columns))}.{hint}"
+        )
     return frame.select(column_text(frame, column))[column]
 
 

@@ -1,0 +1,112 @@
+"""TOML files that people write: read, and what is wrong with them in one sentence."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tasksel.suggestions import did_you_mean
+from tasksel_core.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from pathlib import Path
+
+__all__ = [
+    "check_choice",
+    "check_flag",
+    "check_number",
+    "check_table",
+    "check_text",
+    "check_whole",
+    "read_toml",
+    "refuse_unknown_keys",
+]
+
+
+def read_toml(path: Path, noun: str) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, with or without a byte-order mark.
+    noun : str
+        What it is, for the error: ``study``.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, or is not TOML (the message has the line).
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"The {noun} {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"The {noun} {path} is not TOML: {error}.") from error
+
+
+def refuse_unknown_keys(given: Iterable[str], allowed: Collection[str], where: str) -> None:
+    """Refuse a key that there is not; the error has the nearest one and lists those that there are.
+
+    Examples
+    --------
+    >>> refuse_unknown_keys(["budgte"], ["budget", "seed"], "[select]")
+    Traceback (most recent call last):
+        ...
+    tasksel_core.errors.ConfigError: Unknown key 'budgte' in [select]; allowed are budget, seed. Did you \
+mean 'budget'?
+    """
+    unknown = [key for key in given if key not in allowed]
+    if unknown:
+        hint = did_you_mean(unknown[0], allowed)
+        raise ConfigError(f"Unknown key {unknown[0]!r} in {where}; allowed are {', '.join(allowed)}.{hint}")
+
+
+def check_choice(where: str, value: Any, allowed: Collection[str]) -> None:
+    """Refuse a value that is not among the allowed ones, which the error lists."""
+    if not isinstance(value, str) or value not in allowed:
+        hint = did_you_mean(value, allowed)
+        raise ConfigError(f"{where} is {value!r}; allowed are {', '.join(map(repr, allowed))}.{hint}")
+
+
+def check_whole(where: str, value: Any, least: int) -> None:
+    """Refuse anything but a whole number of at least `least`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(f"{where} is {value!r}; a whole number of at least {least} is wanted.")
+
+
+def check_number(where: str, value: Any, low: float, high: float = math.inf) -> None:
+    """Refuse anything but a finite number from `low` to `high`, both included."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or not low <= value <= high:
+        limits = [f" of at least {low:g}"] if high == math.inf else [f" from {low:g} to {high:g}"]
+        wanted = "" if low == -math.inf else limits[0]
+        raise ConfigError(f"{where} is {value!r}; a number{wanted} is wanted.")
+
+
+def check_flag(where: str, value: Any) -> None:
+    """Refuse anything but true and false."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{where} is {value!r}; true or false is wanted.")
+
+
+def check_table(where: str, value: Any) -> None:
+    """Refuse anything but a table (a mapping) whose keys are text."""
+    if not hasattr(value, "items") or not all(isinstance(key, str) for key in value):
+        raise ConfigError(f"{where} is {value!r}; a table is wanted.")
+
+
+def check_text(where: str, text: Any, *, may_be_empty: bool = True) -> None:
+    """Refuse what is not text, of any number of lines."""
+    if not isinstance(text, str):
+        raise ConfigError(f"{where} is {text!r}; text is wanted.")
+    if not may_be_empty and not text.strip():
+        raise ConfigError(f"{where} is empty.")
