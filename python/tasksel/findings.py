@@ -76,10 +76,11 @@ def find_concerns(
         A sentence or two each; empty when nothing needs saying.
     """
     findings = []
-    n_rows = len(problem.task)
+    n_rows = int(problem.available.sum())
     if budget > n_rows:
+        left = " without a label" if len(problem.taken_rows) else ""
         findings.append(
-            f"The budget of {budget:,} is more than the pool's {n_rows:,} prompts: all are selected."
+            f"The budget of {budget:,} is more than the pool's {n_rows:,} prompts{left}: all are selected."
         )
     used = strategy.needs | picker.needs
     if embeddings_given and "embeddings" not in used:
@@ -173,9 +174,9 @@ def _concentration(
 
 def _base_quotas(problem: RankingProblem, allocation: pl.DataFrame) -> list[str]:
     base = problem.options.base
-    needed = int(np.minimum(base, problem.available).sum())
+    needed = int(np.minimum(np.maximum(base - problem.labelled, 0), problem.available).sum())
     all_equal = allocation["weight"].n_unique() == 1
-    if problem.budget > needed or base == 0 or all_equal or problem.budget == len(problem.task):
+    if problem.budget > needed or base == 0 or all_equal or problem.budget == problem.available.sum():
         return []
     return [
         (

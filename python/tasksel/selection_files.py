@@ -13,6 +13,7 @@ from tasksel.pool import Pool, load_pool
 from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, read_json
 from tasksel.scores import READY_MADE
 from tasksel.selection import SELECT_STAGE, SELECTION_FILES, Selection, select
+from tasksel.selection_labelled import LABELS_FILE
 from tasksel_core.errors import ConfigError, ResumeError, SchemaError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def read_selection(folder: str | os.PathLike[str]) -> SavedSelection:
         _check_file(place / name, manifest)
     try:
         frame = pl.read_parquet(place / "selected.parquet")
-        allocation = pl.read_csv(place / "allocation.csv", schema=_CSV_SCHEMA).with_columns(
+        allocation = pl.read_csv(place / "allocation.csv", schema_overrides=_CSV_SCHEMA).with_columns(
             pl.col("capped") == "True"
         )
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -111,7 +112,7 @@ def read_selection(folder: str | os.PathLike[str]) -> SavedSelection:
     return SavedSelection(place, frame, allocation, manifest)
 
 
-_CSV_SCHEMA: Final = pl.Schema({**ALLOCATION_SCHEMA, "capped": pl.String()})
+_CSV_SCHEMA: Final = pl.Schema({**ALLOCATION_SCHEMA, "capped": pl.String(), "labelled": pl.Int64()})
 """The file has Python's True and False, which polars does not read."""
 
 
@@ -135,11 +136,14 @@ class SelectionInputs:
         Run folder of ``tasksel score``, or scores made elsewhere.
     embeddings : column name, path or ndarray, optional
         One vector a prompt.
+    labelled : path, DataFrame, LazyFrame or Pool, optional
+        What had labels when the selection was made.
     """
 
     pool: PoolSource | None = None
     scores: str | os.PathLike[str] | pl.DataFrame | None = None
     embeddings: str | os.PathLike[str] | NDArray[np.float32] | None = None
+    labelled: PoolSource | None = None
 
 
 def find_inputs(
@@ -162,7 +166,7 @@ def find_inputs(
     -------
     SelectionInputs
         What was given; then what ``job.json`` of the run folder names; then ``pool.parquet``, ``scores``
-        or ``run/scores``, ``embeddings`` or ``embeddings.npy`` in the run folder.
+        or ``run/scores``, ``embeddings`` or ``embeddings.npy``, and imported labels in the run folder.
     """
     found: dict[str, Any] = {}
     for run in list(Path(folder).absolute().parents)[:_DEPTH]:
@@ -171,6 +175,7 @@ def find_inputs(
         pool=found.get("pool") if pool is None else pool,
         scores=found.get("scores") if scores is None else scores,
         embeddings=found.get("embeddings") if embeddings is None else embeddings,
+        labelled=found.get("labelled"),
     )
 
 
@@ -179,6 +184,7 @@ def _beside(run: Path) -> dict[str, str]:
         "pool": (run / "pool.parquet",),
         "scores": (run / "scores" / MANIFEST_NAME, run / "run" / "scores" / MANIFEST_NAME),
         "embeddings": (run / "embeddings" / MANIFEST_NAME, run / "embeddings.npy"),
+        "labelled": (run / LABELS_FILE,),
     }
     found = {}
     for name, candidates in places.items():
@@ -196,7 +202,7 @@ def _of_job(run: Path) -> dict[str, str]:
     return {
         name: str(_resolved(run, place))
         for name, place in inputs.items()
-        if name in ("pool", "scores", "embeddings") and isinstance(place, str)
+        if name in ("pool", "scores", "embeddings", "labelled") and isinstance(place, str)
     }
 
 
@@ -246,14 +252,26 @@ def replay(
         seed=settings["seed"] if seed is None else seed,
         scores=inputs.scores if saved.manifest["scores"] is not None else None,
         embeddings=inputs.embeddings if saved.manifest["embeddings"] is not None else None,
+        labelled=_labelled(saved, inputs),
+        cost_column=settings.get("cost_column"),
+        prices=settings.get("prices"),
+        per_cost=settings.get("per_cost", False),
         strategy=settings["strategy"],
         metric=None if metric == READY_MADE else metric,
         options=settings.get("options"),
         **{name: settings[key] for name, key in _ALLOCATING.items() if key in settings},
     )
-    for name in ("scores", "embeddings"):
+    for name in ("scores", "embeddings", "labelled"):
         _check_same(saved, made, name)
     return made
+
+
+def _labelled(saved: SavedSelection, inputs: SelectionInputs) -> PoolSource | None:
+    if saved.manifest.get("labelled") is None:
+        return None
+    if inputs.labelled is None:
+        raise ConfigError(f"What was labelled before {saved.folder} is not at hand: name it (labelled=).")
+    return inputs.labelled
 
 
 _ALLOCATING: Final = {
@@ -272,7 +290,7 @@ def _load(source: PoolSource, read: dict[str, Any]) -> Pool:
 
 
 def _check_same(saved: SavedSelection, made: Selection, name: str) -> None:
-    before, now = saved.manifest[name], made.manifest[name]
+    before, now = saved.manifest.get(name), made.manifest.get(name)
     if before is not None and (now is None or before["sha256"] != now["sha256"]):
         raise SchemaError(
             f"The {name} are not those that {saved.folder} was made with (sha256 {before['sha256'][:12]}); "

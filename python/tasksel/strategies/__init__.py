@@ -26,6 +26,7 @@ from tasksel.strategies.registry import (
     picker_names,
     strategy_names,
 )
+from tasksel.strategies.unlabelled import rank_rest
 from tasksel.strategies.within_tasks import order_within_tasks
 
 __all__ = [
@@ -49,5 +50,6 @@ __all__ = [
     "order_within_tasks",
     "picker_names",
     "rank_by_weights",
+    "rank_rest",
     "strategy_names",
 ]

@@ -21,6 +21,7 @@ ARABELLY = "Arabelly, Nemade, Nowak & Zhang 2025, arXiv:2507.21482"
 
 
 def _random(problem: RankingProblem) -> Ranking:
+    # Of a strategy that is cut down to the rows that are left: what is labelled changes nothing.
     one_task = np.zeros(len(problem.task), dtype=np.int64)
     return Ranking(tasksel_core.round_robin(one_task, np.array([problem.budget]), seed=problem.seed))
 
@@ -30,7 +31,9 @@ def _task_diversity(problem: RankingProblem) -> Ranking:
 
 
 def _size_proportional(problem: RankingProblem) -> Ranking:
-    return rank_by_weights(problem, problem.available.astype(np.float64))
+    # The whole pool's sizes: what was labelled before is a part of each task's share.
+    sizes = np.bincount(problem.task, minlength=problem.n_tasks)
+    return rank_by_weights(problem, sizes.astype(np.float64))
 
 
 def _weighted_task_diversity(problem: RankingProblem) -> Ranking:
@@ -53,7 +56,9 @@ def rank_by_weights(
     Parameters
     ----------
     problem : RankingProblem
-        Its options give base and rounding, its seed the random order.
+        Its options give base and rounding, its seed the random order. Rows that are labelled already count
+        towards base and share of their task, so that two rounds give what one would have given; where labels
+        of tasks differ in cost, the share of the money follows the weight.
     weights : ndarray of float64, shape (n_tasks,)
         At least 0, in any unit.
     log_weights : bool
@@ -72,14 +77,23 @@ def rank_by_weights(
     >>> np.bincount(task[rank_by_weights(problem, np.array([3.0, 1.0])).rows])
     array([3, 1])
     """
+    if problem.task_costs is not None:
+        log_costs = np.log(problem.task_costs)
+        with np.errstate(divide="ignore"):  # a weight of zero stays one
+            weights = (weights if log_weights else np.log(weights)) - log_costs
+        log_weights = True
+        weights = weights - np.logaddexp.reduce(weights)
     base, rounding = problem.options.base, problem.options.rounding
+    rest = problem.rest_rows
+    task = problem.task[rest]
     if rounding == "webster":
         rows = tasksel_core.weighted_round_robin(
-            problem.task,
+            task,
             weights,
             base=base,
             seed=problem.seed,
             budget=problem.budget,
+            labelled=problem.labelled,
             log_weights=log_weights,
         )
     else:
@@ -88,11 +102,12 @@ def rank_by_weights(
             problem.available,
             problem.budget,
             base=base,
+            labelled=problem.labelled,
             rounding=rounding,
             log_weights=log_weights,
         )
-        rows = tasksel_core.round_robin(problem.task, quotas, seed=problem.seed)
-    return Ranking(rows, log_weights=weights if log_weights else np.log(weights / weights.sum()))
+        rows = tasksel_core.round_robin(task, quotas, seed=problem.seed)
+    return Ranking(rest[rows], log_weights=weights if log_weights else np.log(weights / weights.sum()))
 
 
 RANDOM = Strategy("random", "uniformly at random over the pool", _random)
@@ -104,6 +119,7 @@ ALLOCATORS = (
         _size_proportional,
         needs=frozenset({"tasks"}),
         base=0,
+        takes_labelled=True,
     ),
     Strategy(
         "task-diversity",
@@ -112,6 +128,7 @@ ALLOCATORS = (
         needs=frozenset({"tasks"}),
         base=5,
         reference=ARABELLY,
+        takes_labelled=True,
     ),
     Strategy(
         "weighted-task-diversity",
@@ -120,5 +137,6 @@ ALLOCATORS = (
         needs=frozenset({"tasks", "confidence"}),
         base=5,
         reference=ARABELLY,
+        takes_labelled=True,
     ),
 )

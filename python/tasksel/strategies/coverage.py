@@ -26,12 +26,14 @@ PARTITIONS = Option(
 def _k_center(problem: PickingProblem) -> Ranking:
     assert problem.embeddings is not None  # noqa: S101 -- guaranteed by `needs`
     partitions = int(problem.own_options["partitions"])
-    if partitions > 1 and problem.spread is not None:
+    # The parts of other machines know no rows of one another's, labelled ones neither.
+    if partitions > 1 and problem.spread is not None and not len(problem.taken_rows):
         rows, radii = partitioned_k_center(problem.embeddings, problem.quota, partitions, problem.spread)
         return Ranking(rows, radii=radii)
     rows, radii = tasksel_core.k_center_greedy(
         problem.embeddings,
         problem.quota,
+        initial_rows=problem.taken_rows,
         partitions=partitions if partitions > 1 else None,
         n_threads=problem.n_threads,
     )
@@ -44,6 +46,7 @@ def _facility_location(problem: PickingProblem) -> Ranking:
         problem.embeddings,
         problem.quota,
         n_neighbours=int(problem.own_options["n_neighbours"]) or None,
+        initial_rows=problem.taken_rows,
         n_threads=problem.n_threads,
     )
     return Ranking(rows, gains=gains)
@@ -56,6 +59,7 @@ def _graph_cut(problem: PickingProblem) -> Ranking:
         problem.quota,
         trade_off=problem.own_options["trade_off"],
         n_neighbours=int(problem.own_options["n_neighbours"]) or None,
+        initial_rows=problem.taken_rows,
         n_threads=problem.n_threads,
     )
     return Ranking(rows, gains=gains)
@@ -69,6 +73,7 @@ COVERAGES = (
         needs=frozenset({"embeddings"}),
         options=(PARTITIONS,),
         reference="Sener & Savarese 2018, arXiv:1708.00489",
+        takes_labelled=True,
     ),
     Picker(
         "facility-location",
@@ -77,6 +82,7 @@ COVERAGES = (
         needs=frozenset({"embeddings"}),
         options=(N_NEIGHBOURS,),
         reference="Wei, Iyer & Bilmes 2015, ICML; on prompts: Bhatt et al. 2024, arXiv:2401.06692",
+        takes_labelled=True,
     ),
     Picker(
         "graph-cut",
@@ -88,5 +94,6 @@ COVERAGES = (
             N_NEIGHBOURS,
         ),
         reference="Iyer & Bilmes 2013, NIPS; as in ATGen, arXiv:2506.23342",
+        takes_labelled=True,
     ),
 )

@@ -26,7 +26,7 @@ SUM_BITS = 62
 """A row's products with all rows add up to no more bits than this, for which many rows are made shorter."""
 
 PIECE = 2.0**20
-"""The sum of all rows is multiplied in two pieces, so that those products are exact as well."""
+"""A sum of rows is multiplied in two pieces, so that those products are exact as well."""
 
 BLOCK_ROWS = 4096
 
@@ -35,23 +35,28 @@ def _idds(problem: PickingProblem) -> Ranking:
     """Pick greedily the row of the highest score.
 
     With U the rows not picked, L those picked and s the cosine similarity, the score of row x is
-    ``trade_off * mean of s(x, u) over the others u of U - (1 - trade_off) * mean of s(x, l) over L``. Takes
-    one product with all rows a pick, and memory for a float64 copy of the embeddings.
+    ``trade_off * mean of s(x, u) over the others u of U - (1 - trade_off) * mean of s(x, l) over L``. What
+    is taken already is in L from the start. Takes one product with all rows a pick, and memory for a float64
+    copy of the embeddings.
     """
     assert problem.embeddings is not None  # noqa: S101 -- guaranteed by `needs`
     trade_off = problem.own_options["trade_off"]
     units = _whole_units(problem.embeddings)
-    to_others = _sum_of_products(units) - np.einsum("ij,ij->i", units, units).astype(np.int64)
-    to_picked = np.zeros(problem.n_rows, dtype=np.int64)
+    to_itself = np.einsum("ij,ij->i", units, units).astype(np.int64)
+    to_others = _products_with(units, units.sum(axis=0)) - to_itself
+    taken = problem.taken_rows
+    to_picked = _products_with(units, units[taken].sum(axis=0))
     is_picked = np.zeros(problem.n_rows, dtype=bool)
+    is_picked[taken] = True
     rows = np.empty(problem.quota, dtype=np.int64)
-    for n_picked in range(problem.quota):
+    for place in range(problem.quota):
+        n_picked = len(taken) + place
         n_others = max(1, problem.n_rows - n_picked - 1)
         scores = trade_off * (to_others - to_picked) / n_others
         scores -= (1.0 - trade_off) * to_picked / max(1, n_picked)
         scores[is_picked] = -np.inf
         row = int(np.argmax(scores))
-        rows[n_picked], is_picked[row] = row, True
+        rows[place], is_picked[row] = row, True
         to_picked += (units @ units[row]).astype(np.int64)
     return Ranking(rows)
 
@@ -73,9 +78,8 @@ def _whole_units(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
     return units
 
 
-def _sum_of_products(units: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return each row's products with all rows, summed."""
-    total = units.sum(axis=0)
+def _products_with(units: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return each row's product with a sum of rows."""
     high = np.floor(total / PIECE)
     products: NDArray[np.float64] = units @ high
     rest: NDArray[np.float64] = units @ (total - high * PIECE)
@@ -89,4 +93,5 @@ IDDS = Picker(
     needs=frozenset({"embeddings"}),
     options=(Option("trade_off", 0.667, 0.0, 1.0, "weight of being like the rest (lambda)"),),
     reference="Tsvigun et al. 2022, arXiv:2301.03252",
+    takes_labelled=True,
 )

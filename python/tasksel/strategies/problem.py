@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 import tasksel_core
+from tasksel.suggestions import did_you_mean
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["PickingProblem", "Ranking", "RankingProblem", "Spread", "WeightOptions"]
+__all__ = ["PickingProblem", "Ranking", "RankingProblem", "Spread", "WeightOptions", "rows_but"]
 
 ROUNDINGS = ("webster", "largest-remainder", "paper")
 TASK_MEANS = ("arithmetic", "geometric")
@@ -36,9 +37,27 @@ class Spread(Protocol):
         """
 
 
+def rows_but(n_rows: int, left_out: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return all rows but some, int64, ascending.
+
+    Examples
+    --------
+    >>> rows_but(4, np.array([1]))
+    array([0, 2, 3])
+    """
+    is_kept = np.ones(n_rows, dtype=bool)
+    is_kept[left_out] = False
+    return np.flatnonzero(is_kept).astype(np.int64)
+
+
+def _no_rows() -> NDArray[np.int64]:
+    return np.empty(0, dtype=np.int64)
+
+
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ConfigError(f"{name} is {value!r}; allowed: {', '.join(allowed)}.")
+        hint = did_you_mean(value, allowed)
+        raise ConfigError(f"{name} is {value!r}; allowed: {', '.join(allowed)}.{hint}")
 
 
 @dataclass(frozen=True)
@@ -87,7 +106,7 @@ class RankingProblem:
     n_tasks : int
         Number of tasks.
     budget : int
-        How many rows to rank; at most n_rows.
+        How many rows to rank; at most those that are neither labelled nor set aside.
     seed : int
         Seed of every random choice.
     options : WeightOptions
@@ -97,6 +116,14 @@ class RankingProblem:
         the run; NaN where there is none.
     embeddings : ndarray of float32, shape (n_rows, n_dimensions), optional
         One vector per pool row.
+    labelled_rows : ndarray of int64, shape (n_labelled,)
+        Pool rows that have a label already: no ranking holds them, allocations count them, and orders that
+        cover embeddings start from them.
+    set_aside_rows : ndarray of int64, shape (n_set_aside,)
+        Pool rows that were shown to annotators and have no label: no ranking holds them either, and no
+        allocation counts them.
+    task_costs : ndarray of float64, shape (n_tasks,), optional
+        What a label of each task costs, above 0. Shares are then of the money: weights are divided by it.
     confidences : mapping of str to ndarray of float64, shape (n_rows,)
         Log-confidences by the name of their metric, for pickers with a metric of their own.
     own_options : mapping of str to float or int
@@ -115,11 +142,33 @@ class RankingProblem:
     confidences: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     own_options: Mapping[str, float] = field(default_factory=dict)
     spread: Spread | None = None
+    labelled_rows: NDArray[np.int64] = field(default_factory=_no_rows)
+    set_aside_rows: NDArray[np.int64] = field(default_factory=_no_rows)
+    task_costs: NDArray[np.float64] | None = None
+
+    @property
+    def taken_rows(self) -> NDArray[np.int64]:
+        """Rows that no ranking holds: labelled or set aside; int64, ascending."""
+        return np.union1d(self.labelled_rows, self.set_aside_rows)
+
+    @property
+    def rest_rows(self) -> NDArray[np.int64]:
+        """Rows that a ranking may hold, int64, ascending."""
+        return rows_but(len(self.task), self.taken_rows)
 
     @property
     def available(self) -> NDArray[np.int64]:
-        """Rows per task, int64, shape (n_tasks,)."""
-        return np.bincount(self.task, minlength=self.n_tasks).astype(np.int64)
+        """Rows per task that a ranking may hold, int64, shape (n_tasks,)."""
+        counts = np.bincount(self.task, minlength=self.n_tasks)
+        return (counts - self._counts(self.taken_rows)).astype(np.int64)
+
+    @property
+    def labelled(self) -> NDArray[np.int64]:
+        """Labelled rows per task, int64, shape (n_tasks,)."""
+        return self._counts(self.labelled_rows).astype(np.int64)
+
+    def _counts(self, rows: NDArray[np.int64]) -> NDArray[np.intp]:
+        return np.bincount(self.task[rows], minlength=self.n_tasks)
 
     def task_log_confidence(self) -> NDArray[np.float64]:
         """Return the log-confidence of each task, float64, shape (n_tasks,); NaN where nothing is scored."""
@@ -151,6 +200,15 @@ class Ranking:
     radii: NDArray[np.float32] | None = None
     gains: NDArray[np.float64] | None = None
 
+    def first(self, n_rows: int) -> Ranking:
+        """Return the first rows alone, with what is told of them."""
+        return Ranking(
+            self.rows[:n_rows],
+            self.log_weights,
+            None if self.radii is None else self.radii[:n_rows],
+            None if self.gains is None else self.gains[:n_rows],
+        )
+
 
 @dataclass(frozen=True)
 class PickingProblem:
@@ -161,7 +219,7 @@ class PickingProblem:
     n_rows : int
         Rows of the group, at least 1.
     quota : int
-        How many of them to order; from 1 to n_rows.
+        How many of them to order; from 1 to n_rows, less those that are taken.
     seed : int
         Seed of every random choice.
     log_confidence : ndarray of float64, shape (n_rows,), optional
@@ -176,6 +234,9 @@ class PickingProblem:
         core. The order must not depend on it.
     spread : Spread, optional
         Other machines; the order must not depend on them either.
+    taken_rows : ndarray of int64, shape (n_taken,)
+        Rows of the group that are labelled or set aside, ascending; the order must not hold them. Only
+        pickers that declare ``takes_labelled`` are ever given any.
     """
 
     n_rows: int
@@ -186,3 +247,4 @@ class PickingProblem:
     own_options: Mapping[str, float] = field(default_factory=dict)
     n_threads: int | None = None
     spread: Spread | None = None
+    taken_rows: NDArray[np.int64] = field(default_factory=_no_rows)

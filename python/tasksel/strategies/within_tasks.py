@@ -13,6 +13,7 @@ import numpy as np
 from tasksel.interruption import result_of
 from tasksel.strategies.declaration import fill_options
 from tasksel.strategies.problem import PickingProblem
+from tasksel.strategies.unlabelled import order_rest
 from tasksel_core.errors import ArrayError, ConfigError
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class _Groups:
         metric = picker.metric
         self._log_confidence = problem.log_confidence if metric is None else problem.confidences.get(metric)
         self._rows, self._row_starts = _by_task(problem.task, problem.n_tasks)
+        self._is_taken = np.zeros(len(problem.task), dtype=bool)
+        self._is_taken[problem.taken_rows] = True
         self._places, self._place_starts = _by_task(problem.task[ranking.rows], problem.n_tasks)
         self.tasks: list[int] = np.flatnonzero(np.diff(self._place_starts)).tolist()
 
@@ -145,6 +148,7 @@ class _Groups:
             else _vectors_of(embeddings, rows),
             own_options=self._options,
             n_threads=n_threads,
+            taken_rows=np.flatnonzero(self._is_taken[rows]),
         )
         return group, int(rows[0])
 
@@ -165,9 +169,8 @@ def _vectors_of(embeddings: NDArray[np.float32], rows: NDArray[np.int64]) -> NDA
 
 def _order(picker: Picker, group: PickingProblem, first_row: int) -> NDArray[np.int64]:
     """Return which rows of a group come first, counted inside it."""
-    assert picker.order is not None  # noqa: S101 -- the caller left out the random order
     try:
-        picked = picker.order(group).rows
+        picked = order_rest(picker, group).rows
     except ArrayError as error:
         raise ArrayError(f"In the task of pool row {first_row}, rows counted inside it: {error}") from error
     _check_picked(picked, group, picker)
@@ -180,7 +183,7 @@ def _order_all(picker: Picker, groups: list[tuple[PickingProblem, int]]) -> list
 
 def _check_picked(picked: NDArray[np.int64], group: PickingProblem, picker: Picker) -> None:
     within = len(picked) == group.quota and picked.min() >= 0 and picked.max() < group.n_rows
-    if not within or len(np.unique(picked)) != group.quota:
+    if not within or len(np.unique(picked)) != group.quota or np.isin(picked, group.taken_rows).any():
         raise ConfigError(
             f"The picker {picker.name} gave {len(picked)} rows, not {group.quota} different ones of "
             f"{group.n_rows}; it has an error."
