@@ -8,22 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from hostile_texts import HOSTILE as HOSTILE_PROMPTS
+from tasksel.embedding_plane import principal_plane
 from tasksel.html_page import Column, Page, heat_table, table, visible
 from tasksel.report import write_report
-from tasksel.report.embedding_map import principal_plane
 from tasksel.synthesis.planning import plan
 from tasksel_core.errors import ConfigError, ResumeError
 
-HOSTILE = [
-    "<script>document.title = 'owned'</script>",
-    '"><img src=x onerror=alert(1)>',
-    "</td></table><iframe src=https://example.org>",
-    "javascript:alert(1)",
-    "a\x00b\x1b[31mred\u202etxt\u2028",
-    "&lt;b&gt; & <b>",
-    "x" * 26_000,
-    "\ud800 lone",
-]
+HOSTILE = [*HOSTILE_PROMPTS, "\ud800 lone"]
 
 
 class Tags(html.parser.HTMLParser):

@@ -1,8 +1,9 @@
-"""How a selection spreads over tasks: task numbers, and the table of one row a task."""
+"""How a selection spreads over tasks: task numbers, the table of one row a task, and its pictures."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from tasksel.strategies import Ranking, RankingProblem
 
-__all__ = ["ALLOCATION_SCHEMA", "allocation_table", "number_tasks"]
+__all__ = ["ALLOCATION_SCHEMA", "Allocation", "allocation_table", "number_tasks"]
 
 ALLOCATION_SCHEMA = pl.Schema(
     {
@@ -64,7 +65,10 @@ def number_tasks(
 def allocation_table(
     problem: RankingProblem, ranking: Ranking, task_names: list[str], *, weighted: bool
 ) -> pl.DataFrame:
-    """Build the table of one row a task that `Selection.allocation` documents."""
+    """Build the table of one row a task that `Selection.allocation` documents.
+
+    Of a pool with labels the prompts without are available, and the column ``labelled`` comes last.
+    """
     available = problem.available
     picked = np.bincount(problem.task[ranking.rows], minlength=problem.n_tasks)
     log_confidence = problem.task_log_confidence()
@@ -77,13 +81,116 @@ def allocation_table(
         "available": available,
         "confidence": np.exp(log_confidence),
         "weight": weight,
-        "base": np.minimum(problem.options.base if weighted else 0, available),
+        "base": np.minimum(_unmet_base(problem) if weighted else 0, available),
         "quota": picked,
         "picked": picked,
         "capped": picked == available,
         "log_confidence": log_confidence,
         "scored": scored,
     }
-    return pl.DataFrame(columns, schema=ALLOCATION_SCHEMA).with_columns(
+    table = pl.DataFrame(columns, schema=ALLOCATION_SCHEMA).with_columns(
         pl.col(pl.Float64).fill_nan(None)  # NaN is "unknown" in the kernels, null in a frame
     )
+    return table.with_columns(labelled=problem.labelled) if len(problem.taken_rows) else table
+
+
+def _unmet_base(problem: RankingProblem) -> NDArray[np.int64]:
+    """Return how many labels each task still lacks to its base."""
+    return np.maximum(problem.options.base - problem.labelled, 0)
+
+
+_CARD_COLUMNS: Final = ("task", "available", "confidence", "weight", "picked")
+
+
+@dataclass(frozen=True, eq=False)
+class Allocation:
+    """How a selection spreads over tasks, to look at in a notebook.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a task; `Selection.allocation` documents the columns.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> table = pl.DataFrame({"task": ["sum", "rhyme"], "available": [30, 4], "picked": [6, 4]})
+    >>> Allocation(table).headline()
+    '10 labels for 2 of 2 tasks; 1 task is used up.'
+    """
+
+    table: pl.DataFrame = field(repr=False)
+
+    def headline(self) -> str:
+        """Say in a sentence how many labels go to how many tasks."""
+        picked, available = self.table["picked"], self.table["available"]
+        capped = int((picked == available).sum())
+        used_up = f"{capped:,} task{' is' if capped == 1 else 's are'} used up"
+        labels = f"{picked.sum():,} label{'' if picked.sum() == 1 else 's'}"
+        return (
+            f"{labels} for {(picked > 0).sum():,} of {self.table.height:,} "
+            f"task{'' if self.table.height == 1 else 's'}; {used_up}."
+        )
+
+    def _repr_html_(self) -> str:
+        from tasksel.html_page_card import CardTable, card
+
+        heaviest_first = self.table.sort("picked", "task", descending=[True, False])
+        names = [name for name in _CARD_COLUMNS if not heaviest_first[name].is_null().all()]
+        return card("Allocation", self.headline(), [CardTable(heaviest_first.select(names))])
+
+    def plot_quotas(self, *, width: int = 640) -> Any:
+        """Draw the labels of each task beside the prompts that it has.
+
+        Parameters
+        ----------
+        width : int
+            In pixels, names of tasks included.
+
+        Returns
+        -------
+        altair.LayerChart
+            A row a task, the heaviest first; of many tasks the first and the last, the others as one row.
+
+        Raises
+        ------
+        MissingExtraError
+            altair or vl-convert is not installed (extra ``plots``).
+        """
+        from tasksel.allocation_plots import plot_quotas
+
+        return plot_quotas(self.table, width=width)
+
+    def plot_weights(self, *, width: int = 640) -> Any:
+        """Draw how far weights, labels and prompts are concentrated in few tasks.
+
+        Parameters and errors are those of `plot_quotas`.
+
+        Returns
+        -------
+        altair.LayerChart
+            The share that the largest tasks hold together, over their number; a straight line is equal
+            shares.
+        """
+        from tasksel.allocation_plots import plot_weights
+
+        return plot_weights(self.table, width=width)
+
+    def plot_confidence(self, *, width: int = 640) -> Any:
+        """Draw how confident the model is in each task.
+
+        Parameters and errors are those of `plot_quotas`.
+
+        Returns
+        -------
+        altair.LayerChart
+            A row a task, the least confident first.
+
+        Raises
+        ------
+        SchemaError
+            The selection was made without scores.
+        """
+        from tasksel.allocation_plots import plot_confidence
+
+        return plot_confidence(self.table, width=width)

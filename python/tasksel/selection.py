@@ -7,21 +7,23 @@ import contextlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from tasksel.allocation import allocation_table, number_tasks
+from tasksel.allocation import Allocation, allocation_table, number_tasks
 from tasksel.backends import open_spread
 from tasksel.embedding import embeddings_sha256
 from tasksel.findings import effective_number, find_concerns
 from tasksel.pool import Pool, load_pool
 from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, atomic_path, file_sha256, write_json, write_text
 from tasksel.scores import Scores, read_scores
+from tasksel.selection_costs import LabelCosts, read_label_costs
 from tasksel.selection_inputs import find_named, needed_embeddings, read_confidences
+from tasksel.selection_labelled import LabelledRows, read_labelled
 from tasksel.strategies import (
     DEFAULT_PICKER,
     DEFAULT_STRATEGY,
@@ -32,6 +34,7 @@ from tasksel.strategies import (
     WeightOptions,
     fill_options,
     order_within_tasks,
+    rank_rest,
 )
 from tasksel_core import __version__
 from tasksel_core.errors import BudgetError, ConfigError
@@ -41,12 +44,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from tasksel.label_cost import LabelPrices
+    from tasksel.pool import PoolSource
     from tasksel.strategies import Spread
 
 __all__ = ["Selection", "select"]
 
 SELECTION_FILES = ("selected.parquet", "selected.jsonl", "allocation.csv")
 SELECT_STAGE = "select"
+_NO_ROWS = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,35 @@ class Selection:
     allocation: pl.DataFrame = field(repr=False)
     manifest: dict[str, Any] = field(repr=False)
     notes: tuple[str, ...] = ()
+
+    @property
+    def by_task(self) -> Allocation:
+        """The allocation with its pictures."""
+        return Allocation(self.allocation)
+
+    def _repr_html_(self) -> str:
+        from tasksel.html_page_card import CardTable, card
+
+        settings, figures = self.manifest["settings"], self.manifest["figures"]
+        headline = (
+            f"{figures['selected']:,} of {figures['pool_rows']:,} prompts from {figures['tasks_picked']:,} "
+            f"of {figures['tasks']:,} tasks by {settings['strategy']}; effective number of tasks "
+            f"{figures['effective_tasks_picked']:.1f}."
+        )
+        names = [name for name in ("rank", "task", "id", "prompt") if name in self.frame.columns]
+        return card("Selection", headline, [CardTable(self.frame.select(names))], self.notes)
+
+    def plot_allocation(self, *, width: int = 640) -> Any:
+        """Draw the labels of each task beside its prompts; see `tasksel.Allocation.plot_quotas`."""
+        return self.by_task.plot_quotas(width=width)
+
+    def plot_weights(self, *, width: int = 640) -> Any:
+        """Draw how far labels are concentrated in few tasks; see `tasksel.Allocation.plot_weights`."""
+        return self.by_task.plot_weights(width=width)
+
+    def plot_confidence(self, *, width: int = 640) -> Any:
+        """Draw how confident the model is in each task; see `tasksel.Allocation.plot_confidence`."""
+        return self.by_task.plot_confidence(width=width)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``selected.parquet``, ``selected.jsonl``, ``allocation.csv`` and, last, ``manifest.json``.
@@ -111,8 +146,11 @@ class Selection:
 def select(
     pool: str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame | Pool,
     *,
-    budget: int,
+    budget: int | None = None,
+    budget_tokens: float | None = None,
+    budget_cost: float | None = None,
     scores: str | os.PathLike[str] | pl.DataFrame | None = None,
+    labelled: PoolSource | None = None,
     strategy: str = DEFAULT_STRATEGY,
     within: str = DEFAULT_PICKER,
     base: int | None = None,
@@ -124,6 +162,9 @@ def select(
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
     embeddings: str | os.PathLike[str] | NDArray[Any] | None = None,
+    cost_column: str | None = None,
+    prices: LabelPrices | Mapping[str, float] | None = None,
+    per_cost: bool = False,
     task_column: str | None = None,
     id_column: str | None = None,
     backend: str = "local",
@@ -137,11 +178,21 @@ def select(
     ----------
     pool : path, DataFrame, LazyFrame or Pool
         See `tasksel.read_pool` for the shapes it may have.
-    budget : int
-        How many prompts to choose, at least 1; more than the pool has chooses all of it.
+    budget : int, optional
+        How many prompts to choose, at least 1; more than there are chooses all of them. One of the three
+        budgets is wanted.
+    budget_tokens : float, optional
+        How many tokens of prompts and responses to spend: as many prompts are chosen, from the first of the
+        ranking on, as it buys.
+    budget_cost : float, optional
+        How much money to spend, in the unit of the costs.
     scores : path or DataFrame, optional
         Run folder of `tasksel score`, or a file with `token_logprobs` or `confidence`; without it such
         columns of the pool itself are used.
+    labelled : path, DataFrame, LazyFrame or Pool, optional
+        What has labels already: a run folder that labels were imported into, or prompts with the pool's
+        ids and a response. None of it is chosen again; allocations count it, so that two rounds give each
+        task what one round would have, and orders that cover embeddings start from it.
     strategy : str
         One of `tasksel.strategy_names()`.
     within : str
@@ -168,6 +219,13 @@ def select(
         Vectors of the prompts, for strategies and pickers that need them: a list column of the pool, a
         ``.npy`` file, which may be larger than memory in float32, or a ``.parquet`` file (``file.parquet``
         or ``file.parquet:column``), joined by ``id`` if it has one.
+    cost_column : str, optional
+        Column of the pool with what each label costs; by default ``cost``, where there are no prices.
+    prices : LabelPrices or mapping of str to float, optional
+        What a label costs by its lengths: ``per_example``, ``per_1k_prompt_tokens``,
+        ``per_1k_response_tokens``.
+    per_cost : bool
+        Let each task's share of the money, not of the labels, follow its weight.
     task_column, id_column : str, optional
         Columns of the pool to use as task and id.
     backend : {"local", "ray"}
@@ -206,10 +264,21 @@ def select(
     >>> select(pool, budget=2, strategy="task-diversity").frame["task"].to_list()
     ['rhyme', 'sum']
     """
-    _check_budget(budget)
+    if budget is not None:
+        _check_budget(budget)
     find_named(strategy, within, options, metric)  # told before a large pool is read
-    _check_inputs_stay((pool, scores, embeddings), out)
+    _check_inputs_stay((pool, scores, embeddings, labelled), out)
     loaded = load_pool(pool, task_column=task_column, id_column=id_column)
+    costs = read_label_costs(
+        loaded.frame,
+        scores,
+        budget=budget,
+        budget_tokens=budget_tokens,
+        budget_cost=budget_cost,
+        cost_column=cost_column,
+        prices=prices,
+        per_cost=per_cost,
+    )
     with open_spread(backend, address=ray_address, n_workers=n_workers) as spread:
         chosen = select_rows(
             loaded.frame,
@@ -228,6 +297,8 @@ def select(
             options=options,
             seed=seed,
             embeddings=embeddings,
+            labelled=None if labelled is None else read_labelled(labelled, loaded.frame["id"]),
+            costs=costs,
             spread=spread,
         )
     notes = (*loaded.notes, *chosen.notes)
@@ -255,6 +326,8 @@ class RowSelection:
         The confidences used.
     embeddings : ndarray of float32, shape (n_rows, n_dimensions), optional
         The vectors used.
+    labelled : LabelledRows, optional
+        What had labels before.
     settings, figures : dict
         For the manifest.
     """
@@ -265,6 +338,7 @@ class RowSelection:
     notes: tuple[str, ...]
     scores: Scores | None
     embeddings: NDArray[np.float32] | None
+    labelled: LabelledRows | None
     settings: dict[str, Any]
     figures: dict[str, Any]
 
@@ -272,7 +346,7 @@ class RowSelection:
 def select_rows(
     frame: pl.DataFrame,
     *,
-    budget: int,
+    budget: int | None,
     scores: Callable[[str], Scores] | None = None,
     strategy: str = DEFAULT_STRATEGY,
     within: str = DEFAULT_PICKER,
@@ -285,6 +359,8 @@ def select_rows(
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
     embeddings: str | os.PathLike[str] | NDArray[Any] | None = None,
+    labelled: LabelledRows | None = None,
+    costs: LabelCosts | None = None,
     task_column: str = "task",
     spread: Spread | None = None,
 ) -> RowSelection:
@@ -292,15 +368,23 @@ def select_rows(
 
     Parameters
     ----------
+    budget : int, optional
+        None where `costs` have an amount to spend.
     scores : callable, optional
         Reads the confidence of each row of `frame` by the metric whose name it is given; without it the
         frame's own columns are used if the strategy or picker needs them.
+    labelled : LabelledRows, optional
+        Rows that have labels already.
+    costs : LabelCosts, optional
+        What labels cost.
     spread : Spread, optional
         Calls functions on other machines.
     """
     chosen, picker, own_options = find_named(strategy, within, options, metric)
-    _check_budget(budget)
+    if budget is not None:
+        _check_budget(budget)
     _check_seed(seed)
+    _check_costs(costs, chosen, rounding)
     metric, read = read_confidences(chosen, picker, metric, frame, scores)
     task_names, task = number_tasks(
         frame, task_column, required="tasks" in chosen.needs, strategy=chosen.name
@@ -309,7 +393,7 @@ def select_rows(
     problem = RankingProblem(
         task=task,
         n_tasks=len(task_names),
-        budget=min(int(budget), frame.height),
+        budget=frame.height,
         seed=seed,
         options=WeightOptions(
             base=_base_of(chosen, base),
@@ -323,10 +407,23 @@ def select_rows(
         confidences=log_confidences,
         own_options=fill_options(chosen.options, own_options),
         spread=spread,
+        labelled_rows=_NO_ROWS if labelled is None else labelled.rows,
+        set_aside_rows=_NO_ROWS if labelled is None else labelled.set_aside_rows,
+        task_costs=costs.task_costs(task, len(task_names)) if costs is not None and costs.per_cost else None,
     )
-    ranking = order_within_tasks(problem, chosen.rank(problem), picker, own_options=own_options)
+    rest = problem.rest_rows
+    if not len(rest):
+        raise BudgetError("Every prompt of the pool has a label already: nothing is left to select.")
+    wanted = costs.most_prompts(rest) if budget is None and costs is not None else int(budget or 0)
+    problem = replace(problem, budget=min(wanted, len(rest)))
+    ranking = order_within_tasks(problem, rank_rest(chosen, problem), picker, own_options=own_options)
+    if budget is None and costs is not None:
+        ranking = ranking.first(costs.cut(ranking))
+        wanted = len(ranking.rows)
     allocation = allocation_table(problem, ranking, task_names, weighted=chosen.base is not None)
     figures = _figures(problem, ranking, allocation)
+    if costs is not None:
+        figures |= costs.figures(ranking.rows)
     concerns = find_concerns(
         chosen,
         picker,
@@ -334,11 +431,13 @@ def select_rows(
         ranking,
         allocation,
         figures,
-        budget=int(budget),
+        budget=wanted,
         scores_given=scores is not None,
         embeddings_given=embeddings is not None,
     )
     notes = [note for each in read.values() for note in each.notes]
+    notes += [] if labelled is None else labelled.notes
+    notes += [] if costs is None else [costs.note]
     return RowSelection(
         rows=ranking.rows,
         frame=_selected_frame(frame, ranking.rows),
@@ -346,7 +445,8 @@ def select_rows(
         notes=tuple(dict.fromkeys([*notes, *concerns])),
         scores=read.get(metric),
         embeddings=problem.embeddings,
-        settings=_settings(chosen, picker, problem, read, own_options, budget=int(budget)),
+        labelled=labelled,
+        settings=_settings(chosen, picker, problem, read, own_options, budget=wanted) | _cost_settings(costs),
         figures=figures,
     )
 
@@ -356,6 +456,28 @@ def _check_budget(budget: Any) -> None:
         raise BudgetError(f"budget is {budget!r}; allowed: a whole number of prompts, at least 1.")
     if budget < 1:
         raise BudgetError(f"budget is {budget}; allowed: at least 1 prompt.")
+
+
+def _check_costs(costs: LabelCosts | None, strategy: Strategy, rounding: str) -> None:
+    if costs is None:
+        return
+    if costs.per_cost and strategy.base is None:
+        raise ConfigError(
+            f"--per-cost (per_cost=) shares the money out over tasks, and {strategy.name} does not allocate "
+            "over tasks."
+        )
+    if costs.amount is not None and strategy.base is not None and rounding != "webster":
+        raise ConfigError(
+            f"A budget in {'tokens' if costs.unit == 'tokens' else 'money'} buys a ranking from its first "
+            f"prompt on, and with rounding {rounding!r} there is no ranking; allowed: webster."
+        )
+
+
+def _cost_settings(costs: LabelCosts | None) -> dict[str, Any]:
+    if costs is None:
+        return {}
+    amount = {} if costs.amount is None else {f"budget_{costs.unit}": costs.amount}
+    return {**amount, **costs.settings, "per_cost": costs.per_cost}
 
 
 def _check_seed(seed: Any) -> None:
@@ -393,9 +515,12 @@ def _selected_frame(frame: pl.DataFrame, rows: NDArray[np.int64]) -> pl.DataFram
 def _figures(problem: RankingProblem, ranking: Ranking, allocation: pl.DataFrame) -> dict[str, Any]:
     """Return the figures of the manifest, the terminal and the findings, rounded to nothing."""
     picked = allocation["picked"].to_numpy()
+    n_labelled, n_set_aside = len(problem.labelled_rows), len(problem.set_aside_rows)
     figures: dict[str, Any] = {
         "selected": len(ranking.rows),
         "pool_rows": len(problem.task),
+        **({"labelled": n_labelled} if n_labelled else {}),
+        **({"set_aside": n_set_aside} if n_set_aside else {}),
         "tasks": problem.n_tasks,
         "tasks_picked": int(np.count_nonzero(picked)),
         "tasks_capped": int(allocation["capped"].sum()),
@@ -449,6 +574,7 @@ def _manifest(pool: Pool, chosen: RowSelection, notes: tuple[str, ...]) -> dict[
         "embeddings": None
         if vectors is None
         else {"dimensions": vectors.shape[1], "sha256": embeddings_sha256(vectors)},
+        **({} if chosen.labelled is None else {"labelled": chosen.labelled.account(pool.frame["id"])}),
         "settings": chosen.settings,
         "figures": chosen.figures,
         "notes": list(notes),

@@ -120,3 +120,70 @@ class Coverage:
             "notes": list(self.notes),
             "settings": self.settings,
         }
+
+    def headline(self) -> str:
+        """Say in a sentence how well the real data are covered."""
+        if self.coverage_equivalent is None:
+            return "There are too few real rows to say how much of them is covered."
+        found, low_high = self.interval, ""
+        if found is not None:
+            low_high = f" (95 % interval {found.low:.2f} to {found.high:.2f})"
+        return (
+            f"Coverage-equivalent {self.coverage_equivalent:.2f}{low_high}: the synthetic set looks as real "
+            f"rows do with {1 - self.coverage_equivalent:.0%} of the real mass missing. From {GOOD_FROM:.2f} "
+            f"on is good, below {GAPS_BELOW:.2f} there are gaps."
+        )
+
+    def _repr_html_(self) -> str:
+        from tasksel.html_page_card import CardTable, card
+
+        shown = ("cluster", "task", "real_share", "synthetic_share", "p_adjusted")
+        gaps = self.gaps.select(name for name in shown if name in self.gaps.columns)
+        notes = [*(flag.message for flag in self.flags), *self.notes]
+        return card("Coverage", self.headline(), [CardTable(gaps)] if gaps.height else [], notes)
+
+    def plot_calibration(self, *, width: int = 640) -> Any:
+        """Draw the yardstick, real rows of which a known part was removed, with the set on it.
+
+        Parameters
+        ----------
+        width : int
+            In pixels, axes included.
+
+        Returns
+        -------
+        altair.LayerChart
+
+        Raises
+        ------
+        SchemaError
+            There were too few real rows for a yardstick.
+        MissingExtraError
+            altair or vl-convert is not installed (extra ``plots``).
+        """
+        from tasksel.data_coverage.plots import plot_calibration
+
+        return plot_calibration(self.calibration, self.shortfall, self.coverage_equivalent, width=width)
+
+    def plot_gaps(self, *, width: int = 640) -> Any:
+        """Draw the shares of both sets in the clusters of the real rows that lack most.
+
+        Parameters
+        ----------
+        width : int
+            In pixels, axes included.
+
+        Returns
+        -------
+        altair.LayerChart
+
+        Raises
+        ------
+        SchemaError
+            There is no cluster.
+        MissingExtraError
+            altair or vl-convert is not installed (extra ``plots``).
+        """
+        from tasksel.data_coverage.plots import plot_gaps
+
+        return plot_gaps(self.clusters, width=width)

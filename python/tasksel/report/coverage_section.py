@@ -8,10 +8,10 @@ import numpy as np
 
 from tasksel.data_coverage import coverage
 from tasksel.embedding import read_embeddings
-from tasksel.html_page import Column, bullets, figure, paragraph, table
+from tasksel.html_page import Column, bullets, paragraph, table
 from tasksel.pool import load_pool
 from tasksel.report.embedding_map import draw_map
-from tasksel_core.errors import MissingExtraError
+from tasksel.report.pictures import Pictures
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,6 +42,7 @@ def coverage_blocks(
     real_embeddings: str,
     synthetic_embeddings: str,
     *,
+    pictures: Pictures | None = None,
     seed: int = 0,
 ) -> list[str]:
     """Measure how records cover real prompts, and say it in HTML.
@@ -54,6 +55,8 @@ def coverage_blocks(
         Real prompts.
     real_embeddings, synthetic_embeddings : str
         As `tasksel.embedding.read_embeddings` takes them.
+    pictures : Pictures, optional
+        Draws the map and what else there is to see.
     seed : int
         Of the measurement and of the points that the map shows.
 
@@ -76,39 +79,24 @@ def coverage_blocks(
         seed=seed,
     )
     return [
-        paragraph(_headline(found)),
+        paragraph(found.headline()),
         bullets(flag.message for flag in found.flags),
-        _map_block(found, vectors, synthetic, seed),
+        *_map_blocks(found, vectors, synthetic, pictures or Pictures(), seed),
         _gap_table(found, pool),
         _statistics_table(found),
     ]
 
 
-def _headline(found: Coverage) -> str:
-    if found.coverage_equivalent is None:
-        return "There are too few real rows to say how much of them is covered."
-    low, high = found.interval if found.interval is not None else (None, None)
-    interval = "" if low is None else f" (95 % interval {low:.2f} to {high:.2f})"
-    return (
-        f"Coverage-equivalent {found.coverage_equivalent:.2f}{interval}: the synthetic set looks as real "
-        f"rows do with {1 - found.coverage_equivalent:.0%} of the real mass missing. From 0.85 on is good, "
-        "below 0.70 there are gaps."
-    )
-
-
-def _map_block(found: Coverage, real: Any, synthetic: Any, seed: int) -> str:
+def _map_blocks(found: Coverage, real: Any, synthetic: Any, pictures: Pictures, seed: int) -> list[str]:
     is_gap = np.zeros(len(real), dtype=bool)
     for rows in found.gaps["exemplars"].to_list():
         is_gap[rows] = True
-    try:
-        svg = draw_map(real, synthetic, is_gap, seed=seed)
-    except MissingExtraError as error:
-        return paragraph(str(error), soft=True)
-    caption = (
-        "Both sets in the plane in which the real one differs most; triangles are real rows that stand for a "
-        "gap. What is apart here is apart; what is together may still differ in other directions."
-    )
-    return figure(svg, caption=caption, label="Map of the real and the synthetic rows")
+    return [
+        pictures.draw("map", lambda width: draw_map(real, synthetic, is_gap, seed=seed, width=width)),
+        pictures.draw("calibration", lambda width: found.plot_calibration(width=width)),
+        pictures.draw("gaps", lambda width: found.plot_gaps(width=width)),
+        pictures.missing_note(),
+    ]
 
 
 def _gap_table(found: Coverage, pool: pl.DataFrame) -> str:

@@ -2,52 +2,34 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 
-from tasksel_core.errors import MissingExtraError
+from tasksel.charts import finish_chart, import_altair, kind_legend
+from tasksel.charts_style import ARM_COLOURS, RANDOM_GREY
+from tasksel.embedding_plane import principal_plane
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["draw_map", "principal_plane"]
+__all__ = ["draw_map"]
 
 MAX_POINTS: Final = 1_000
 """Of each set; more of them hide each other and make the file large."""
-_WIDTH, _HEIGHT = 680, 460
-_COLOURS: Final = {"real": "#8a939c", "real, in a gap": "#d55e00", "synthetic": "#1a73bf"}
+_COLOURS: Final = {"real": RANDOM_GREY, "real, in a gap": ARM_COLOURS[1], "synthetic": ARM_COLOURS[0]}
 _SHAPES: Final = {"real": "circle", "real, in a gap": "triangle-up", "synthetic": "cross"}
 
 
-def principal_plane(vectors: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean of vectors and the two directions in which they differ most.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (n_rows, n_dimensions)
-        At least one row.
-
-    Returns
-    -------
-    mean : ndarray of float64, shape (n_dimensions,)
-    axes : ndarray of float64, shape (n_dimensions, 2)
-        Orthonormal; the entry of each that is largest in size is positive, so that a map is not mirrored
-        from run to run. Where the vectors differ in fewer than two directions, the rest is zero.
-    """
-    mean = vectors.mean(axis=0, dtype=np.float64)
-    centered = vectors.astype(np.float64) - mean
-    _, directions = np.linalg.eigh(centered.T @ centered)
-    axes = np.zeros((vectors.shape[1], 2))
-    found = directions[:, ::-1][:, :2]
-    axes[:, : found.shape[1]] = found
-    largest = axes[np.abs(axes).argmax(axis=0), [0, 1]]
-    return mean, axes * np.where(largest < 0, -1.0, 1.0)
-
-
-def draw_map(real: NDArray[Any], synthetic: NDArray[Any], is_gap: NDArray[np.bool_], *, seed: int = 0) -> str:
+def draw_map(
+    real: NDArray[Any],
+    synthetic: NDArray[Any],
+    is_gap: NDArray[np.bool_],
+    *,
+    seed: int = 0,
+    width: int = 640,
+) -> Any:
     """Draw both sets in the plane of the real one's two principal directions.
 
     Parameters
@@ -58,22 +40,20 @@ def draw_map(real: NDArray[Any], synthetic: NDArray[Any], is_gap: NDArray[np.boo
         Which real rows lie where too few synthetic ones do.
     seed : int
         Of the choice.
+    width : int
+        In pixels.
 
     Returns
     -------
-    str
-        SVG; the same sets give the same bytes.
+    altair.Chart
+        The same sets give the same picture.
 
     Raises
     ------
     MissingExtraError
         altair or vl-convert is not installed (extra ``plots``).
     """
-    try:
-        import altair as alt
-        import vl_convert  # noqa: F401 - asked here, so that a chart that was made can be saved
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("Drawing a map", "plots") from error
+    alt = import_altair("Drawing a map")
     rng = np.random.default_rng([seed, 31])
     mean, axes = principal_plane(real)
     parts = []
@@ -85,22 +65,29 @@ def draw_map(real: NDArray[Any], synthetic: NDArray[Any], is_gap: NDArray[np.boo
             kinds[is_gap[rows]] = "real, in a gap"
         parts.append(pl.DataFrame({"x": places[:, 0], "y": places[:, 1], "kind": kinds.tolist()}))
     names = list(_COLOURS)
+    legend = kind_legend(alt, len(names), width=width)
+    hidden = alt.Axis(labels=False, ticks=False, grid=False, domain=False, title=None)
     chart = (
         alt.Chart(pl.concat(parts))
         .mark_point(filled=True, size=22, opacity=0.65)
         .encode(
-            x=alt.X("x:Q", title="first principal direction", axis=alt.Axis(labels=False, ticks=False)),
-            y=alt.Y("y:Q", title="second principal direction", axis=alt.Axis(labels=False, ticks=False)),
+            x=alt.X("x:Q", axis=hidden, scale=alt.Scale(nice=False, padding=8, zero=False)),
+            y=alt.Y("y:Q", axis=hidden, scale=alt.Scale(nice=False, padding=8, zero=False)),
             color=alt.Color(
-                "kind:N", title=None, scale=alt.Scale(domain=names, range=list(_COLOURS.values()))
+                "kind:N", legend=legend, scale=alt.Scale(domain=names, range=[*_COLOURS.values()])
             ),
             shape=alt.Shape(
-                "kind:N", title=None, scale=alt.Scale(domain=names, range=list(_SHAPES.values()))
+                "kind:N", legend=legend, scale=alt.Scale(domain=names, range=[*_SHAPES.values()])
             ),
         )
-        .properties(width=_WIDTH, height=_HEIGHT)
-        .configure_legend(orient="top", symbolOpacity=1)
+        .properties(width=width, height=round(width * 0.66))
     )
-    written = io.StringIO()
-    chart.save(written, format="svg")
-    return written.getvalue()
+    subtitle = (
+        "Both sets in the plane in which the real one differs most; triangles are real rows that stand for a "
+        "gap. What is apart here is apart; what is together may still differ in other directions"
+    )
+    return finish_chart(alt, chart, "Map of the real and the synthetic rows", [subtitle])
+
+
+def _scale(alt: Any, looks: dict[str, str]) -> Any:
+    return alt.Scale(domain=list(looks), range=list(looks.values()))

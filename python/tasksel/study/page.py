@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from tasksel.evaluation_figures import LOWER_IS_BETTER
 from tasksel.study.cells import ALL_LABELS, NO_LABELS
-from tasksel.study.comparisons import ALL_WORLDS
+from tasksel.study.verdicts import VERDICTS, difference_phrase, format_budget, state_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -16,14 +16,6 @@ if TYPE_CHECKING:
     from tasksel.study.results import StudyResult
 
 __all__ = ["budget_of_arm", "format_budget", "order_of_arm", "render_page", "state_findings"]
-
-
-VERDICTS: Final = (
-    "An arm *beats* another or *loses* to it where the interval excludes zero and p is below 0.05; it is "
-    "*ahead* or *behind* where the interval alone says so, for which few pairs are enough by chance."
-)
-SIGNIFICANT: Final = 0.05
-"""Of the sign test: without it an interval of few pairs would be believed too soon."""
 
 
 def render_page(result: StudyResult, pictures: Sequence[tuple[str, str]] = ()) -> str:
@@ -52,52 +44,7 @@ def render_page(result: StudyResult, pictures: Sequence[tuple[str, str]] = ()) -
 
 def state_findings(result: StudyResult) -> list[str]:
     """Return one sentence for each arm and baseline: what the pairs of the primary metric say."""
-    differences = result.differences.filter(
-        (pl.col("metric") == result.study.primary) & (pl.col("kind") == "macro")
-    )
-    worlds = differences["world"].unique(maintain_order=True).to_list() if differences.height else []
-    scope = ALL_WORLDS if ALL_WORLDS in worlds else next(iter(worlds), None)
-    sentences = []
-    for row in differences.filter(pl.col("world") == scope).iter_rows(named=True):
-        if row["arm"] in result.study.baselines[: result.study.baselines.index(row["baseline"])]:
-            continue  # said already, the other way round
-        sentences.append(
-            f"**{row['arm']}** {_verdict(row)} **{row['baseline']}** at {format_budget(row['budget'])}: "
-            f"{_difference(row)} macro {result.study.primary}, {_pairs(row)}."
-        )
-    return sentences
-
-
-def _verdict(row: dict[str, Any]) -> str:
-    if row["tied"] == row["pairs"]:
-        return "chose the same labels as"
-    if row["low"] is None or row["low"] <= 0 <= row["high"]:
-        return "is not distinguishable from"
-    is_sure = row["p_value"] < SIGNIFICANT
-    if row["difference"] > 0:
-        return "beats" if is_sure else "is ahead of"
-    return "loses to" if is_sure else "is behind"
-
-
-def _difference(row: dict[str, Any]) -> str:
-    interval = "" if row["low"] is None else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
-    return f"{row['difference']:+.3f}{interval}"
-
-
-def _pairs(row: dict[str, Any]) -> str:
-    tied = f", {row['tied']} tied" if row["tied"] else ""
-    return f"better in {row['better']} of {row['pairs']} pairs{tied}, p = {row['p_value']:.3g}"
-
-
-def format_budget(budget: float) -> str:
-    """Write a budget as people say it.
-
-    Examples
-    --------
-    >>> format_budget(0.2), format_budget(500)
-    ('20 %', '500 labels')
-    """
-    return f"{100 * budget:g} %" if budget <= 1 else f"{budget:,.0f} labels"
+    return state_verdicts(result.differences, result.study.primary, result.study.baselines)
 
 
 def _render_arms(result: StudyResult) -> Iterator[str]:
@@ -167,7 +114,7 @@ def _render_differences(result: StudyResult) -> Iterator[str]:
                     format_budget(row["budget"]),
                     row["arm"],
                     row["baseline"],
-                    _difference(row),
+                    difference_phrase(row),
                     f"{row['better']} / {row['worse']} / {row['tied']}",
                     f"{row['p_value']:.3g}",
                 )

@@ -8,14 +8,13 @@ shows the numbers that a table beside it has. Random is grey in every picture.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 
+from tasksel.charts import PLOT_FORMATS, finish_chart, import_altair, save_chart
 from tasksel.intervals import bootstrap_interval
-from tasksel.run_folder import atomic_path
 from tasksel.study.plots_panels import (
     ArmStyle,
     draw_efficiency,
@@ -26,10 +25,9 @@ from tasksel.study.plots_panels import (
     format_share,
     value_extent,
 )
-from tasksel_core.errors import ConfigError, MissingExtraError, SchemaError
+from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
 __all__ = [
@@ -41,8 +39,6 @@ __all__ = [
     "save_chart",
 ]
 
-PLOT_FORMATS: Final = ("html", "png", "svg")
-_PNG_SCALE: Final = 2
 _MINUS: Final = "\N{MINUS SIGN}"
 
 
@@ -76,7 +72,7 @@ def plot_scores_by_budget(
     MissingExtraError
         altair or vl-convert is not installed (extra ``plots``).
     """
-    alt = _import_altair()
+    alt = import_altair()
     columns = ("world", "arm", "budget", "budget_share", "seed", "value")
     means = _means_over_seeds(_read("cells", cells, columns, finite=("value",)), seed)
     style = ArmStyle(alt, means["arm"])
@@ -93,7 +89,7 @@ def plot_scores_by_budget(
     chart = alt.concat(*panels, columns=1 if is_wide else 2)
     chart = chart.resolve_scale(color="shared", shape="shared", strokeDash="shared")
     title = f"{_capital(value_name)} {'of each arm' if all(single) else 'by number of labels'}"
-    return _finish(alt, chart, title, [_seeds_phrase(means)])
+    return finish_chart(alt, chart, title, [_seeds_phrase(means)])
 
 
 def plot_differences(pairs: pl.DataFrame, *, value_name: str = "score", lower_is_better: bool = False) -> Any:
@@ -119,7 +115,7 @@ def plot_differences(pairs: pl.DataFrame, *, value_name: str = "score", lower_is
     SchemaError, MissingExtraError
         As in `plot_scores_by_budget`.
     """
-    alt = _import_altair()
+    alt = import_altair()
     columns = ("world", "arm", "baseline", "budget", "difference", "low", "high", "p_value")
     rows = _read("pairs", pairs, columns, finite=("difference", "low", "high"))
     rows = _with_phrases(rows.sort("arm", "budget"))
@@ -136,7 +132,7 @@ def plot_differences(pairs: pl.DataFrame, *, value_name: str = "score", lower_is
     ]
     against = f"against {baselines[0]}" if len(baselines) == 1 else "against baselines"
     subtitle = ["Mean of paired differences with its 95 % interval; filled where the interval excludes 0"]
-    return _finish(alt, alt.vconcat(*panels), f"{_capital(value_name)} {against}", subtitle)
+    return finish_chart(alt, alt.vconcat(*panels), f"{_capital(value_name)} {against}", subtitle)
 
 
 def plot_gains_by_confidence(tasks: pl.DataFrame, *, value_name: str = "score") -> Any:
@@ -160,7 +156,7 @@ def plot_gains_by_confidence(tasks: pl.DataFrame, *, value_name: str = "score") 
     SchemaError, MissingExtraError
         As in `plot_scores_by_budget`.
     """
-    alt = _import_altair()
+    alt = import_altair()
     columns = ("task", "confidence", "gain", "labels")
     rows = _read("tasks", tasks, columns, finite=("confidence", "gain")).sort("task")
     chart = draw_gains(alt, rows, f"gain in {value_name}")
@@ -169,7 +165,7 @@ def plot_gains_by_confidence(tasks: pl.DataFrame, *, value_name: str = "score") 
     title = f"Gain and earlier confidence by task: Spearman's rho {said}"
     n_tasks = f"{rows.height:,} task" + ("" if rows.height == 1 else "s")
     subtitle = [f"{n_tasks}; 1: the surer the model was, the more a task gained; {_MINUS}1: the less"]
-    return _finish(alt, chart, title, subtitle)
+    return finish_chart(alt, chart, title, subtitle)
 
 
 def plot_label_efficiency(efficiency: pl.DataFrame) -> Any:
@@ -192,7 +188,7 @@ def plot_label_efficiency(efficiency: pl.DataFrame) -> Any:
     SchemaError, MissingExtraError
         As in `plot_scores_by_budget`.
     """
-    alt = _import_altair()
+    alt = import_altair()
     columns = ("world", "arm", "budget", "labels_random_needs", "low", "high")
     rows = _read("efficiency", efficiency, columns, finite=()).with_columns(
         _null_unless_finite(name) for name in columns[3:]
@@ -204,44 +200,7 @@ def plot_label_efficiency(efficiency: pl.DataFrame) -> Any:
     subtitle = ["Above the dashed line an arm saves labels: random needs more of them for the same score"]
     if rows["labels_random_needs"].null_count():
         subtitle.append("Hollow marks at the upper edge: random did not get there with any measured budget")
-    return _finish(alt, chart, "How many labels random selection needs for the same score", subtitle)
-
-
-def save_chart(chart: Any, path: str | os.PathLike[str]) -> None:
-    """Write a chart as a picture or a page that needs nothing from the network.
-
-    Parameters
-    ----------
-    chart : altair chart
-        From one of the functions of this module.
-    path : path
-        Ends in ``.svg``, ``.png`` or ``.html``; its folder must exist. The same chart gives the same bytes.
-
-    Raises
-    ------
-    ConfigError
-        The path ends in something else.
-    MissingExtraError
-        altair or vl-convert is not installed (extra ``plots``).
-    """
-    place = Path(path)
-    kind = place.suffix.lower().removeprefix(".")
-    if kind not in PLOT_FORMATS:
-        raise ConfigError(f"{place.name} ends in {place.suffix!r}; allowed are .html, .png and .svg.")
-    _import_altair()
-    # `inline` puts the scripts of a page into it instead of naming them on a server.
-    options: dict[str, Any] = {"inline": True} if kind == "html" else {"scale_factor": _PNG_SCALE}
-    with atomic_path(place) as temporary:
-        chart.save(str(temporary), format=kind, **options)
-
-
-def _import_altair() -> Any:
-    try:
-        import altair as alt
-        import vl_convert  # noqa: F401 - asked here, so that a chart that was made can be saved
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("Drawing a plot", "plots") from error
-    return alt
+    return finish_chart(alt, chart, "How many labels random selection needs for the same score", subtitle)
 
 
 def _read(name: str, frame: pl.DataFrame, wanted: Sequence[str], *, finite: Sequence[str]) -> pl.DataFrame:
@@ -336,18 +295,3 @@ def _seeds_phrase(means: pl.DataFrame) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _finish(alt: Any, chart: Any, title: str, subtitle: list[str]) -> Any:
-    """Set title, fonts and greys: one look for all pictures, on white for any page."""
-    heading = alt.TitleParams(
-        title, subtitle=subtitle, anchor="start", fontSize=16, subtitleFontSize=12, offset=14
-    )
-    return (
-        chart.properties(title=heading, background="white")
-        .configure(font="Helvetica, Arial, sans-serif")
-        .configure_view(stroke="#dddddd")
-        .configure_axis(labelFontSize=11, titleFontSize=12, titleFontWeight="normal", gridColor="#eeeeee")
-        .configure_title(subtitleColor="#555555")
-        .configure_legend(labelFontSize=12, symbolSize=80)
-    )

@@ -11,6 +11,15 @@ from typing import Any, Final
 
 import polars as pl
 
+from tasksel.charts_style import (
+    ARM_COLOURS,
+    LABEL_CHAR_WIDTH,
+    LEGEND_WIDTH,
+    RANDOM_DASH,
+    RANDOM_GREY,
+    ArmStyle,
+)
+
 __all__ = [
     "ArmStyle",
     "draw_efficiency",
@@ -22,17 +31,7 @@ __all__ = [
     "value_extent",
 ]
 
-RANDOM_ARM: Final = "random"
-RANDOM_GREY: Final = "#767676"
-"""The lightest grey with a contrast of 4.5 on white."""
-RANDOM_SHAPE: Final = "cross"
-RANDOM_DASH: Final = [5, 4]
-ARM_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's, which colour-blind people tell apart, without the yellow, which is lost on white."""
-ARM_SHAPES: Final = ("circle", "square", "triangle-up", "diamond", "triangle-down")
-"""No divisor of the colours, so that the eighth arm, which has the first colour again, has another shape."""
-
-_WIDTH: Final = 700
+_WIDTH: Final = LEGEND_WIDTH
 """What a picture may take, in pixels, names of rows and axes included."""
 _PANEL_WIDTH: Final = 280
 _PANEL_HEIGHT: Final = 220
@@ -41,54 +40,11 @@ _WIDE_PANEL_HEIGHT: Final = 300
 _ROWS_WIDTH: Final = 320
 """Of a panel whose rows have names, which need the rest."""
 _ROW_HEIGHT: Final = 24
-_LEGEND_CHAR_WIDTH: Final = 7
 _LOG_RATIO: Final = 4
 """Budgets that differ by this factor stand on a logarithmic axis, where doublings are equally far."""
 _CONFIDENCE_LOG_RATIO: Final = 100
 _MAX_SIDE_SHARE: Final = 0.08
 """Of an axis: how far arms of one budget are moved apart at most, together."""
-
-
-class ArmStyle:
-    """One colour and shape an arm, the same in every panel: random is always a grey cross, dashed."""
-
-    def __init__(self, alt: Any, arms: pl.Series) -> None:
-        names = arms.unique().sort().to_list()
-        others = [name for name in names if name.lower() != RANDOM_ARM]
-        random = [name for name in names if name.lower() == RANDOM_ARM]
-        self._alt = alt
-        self.arms = [*others, *random]
-        rows = range(len(others))
-        self._ranges: dict[str, list[Any]] = {
-            "color": [*(ARM_COLOURS[row % len(ARM_COLOURS)] for row in rows), *(RANDOM_GREY for _ in random)],
-            "shape": [*(ARM_SHAPES[row % len(ARM_SHAPES)] for row in rows), *(RANDOM_SHAPE for _ in random)],
-            "strokeDash": [*([1, 0] for _ in others), *(RANDOM_DASH for _ in random)],
-        }
-
-    def encode(self, *channels: str, legend: bool = True) -> dict[str, Any]:
-        """Return the encodings of the channels ``color``, ``shape`` and ``strokeDash`` for the column arm."""
-        alt = self._alt
-        kinds = {"color": alt.Color, "shape": alt.Shape, "strokeDash": alt.StrokeDash}
-        return {
-            channel: kinds[channel](
-                "arm:N",
-                scale=alt.Scale(domain=self.arms, range=self._ranges[channel]),
-                legend=self._legend() if legend else None,
-            )
-            for channel in channels
-        }
-
-    def fill_where(self, condition: str) -> Any:
-        """Return a fill with the colour of the arm where the condition holds, and with white elsewhere."""
-        colour = self.encode("color", legend=False)["color"]
-        return self._alt.condition(condition, colour, self._alt.value("white"))
-
-    def _legend(self) -> Any:
-        longest = max(map(len, self.arms))
-        columns = max(1, min(4, _WIDTH // (_LEGEND_CHAR_WIDTH * longest + 30)))
-        return self._alt.Legend(
-            orient="bottom", columns=columns, labelLimit=_WIDTH // columns, title=None, symbolOpacity=1
-        )
 
 
 def draw_lines(alt: Any, rows: pl.DataFrame, style: ArmStyle, axis_title: str, *, is_wide: bool) -> Any:
@@ -116,7 +72,7 @@ def draw_lines(alt: Any, rows: pl.DataFrame, style: ArmStyle, axis_title: str, *
 
 def draw_points(alt: Any, rows: pl.DataFrame, style: ArmStyle, axis_title: str) -> Any:
     """Draw the only budget of a world: an arm a row, with an error bar."""
-    y = alt.Y("arm:N", title=None, sort=style.arms, axis=_row_axis(alt))
+    y = alt.Y("arm:N", title=None, sort=style.arms, axis=_row_axis(alt, style.arms))
     axis = {
         "title": axis_title,
         "scale": alt.Scale(zero=False, nice=False, padding=12),
@@ -132,8 +88,10 @@ def draw_points(alt: Any, rows: pl.DataFrame, style: ArmStyle, axis_title: str) 
     return (bar + point).properties(width=_ROWS_WIDTH, height=alt.Step(_ROW_HEIGHT))
 
 
-def _row_axis(alt: Any) -> Any:
-    return alt.Axis(labelLimit=_WIDTH - _ROWS_WIDTH, ticks=False, domain=False)
+def _row_axis(alt: Any, names: list[str]) -> Any:
+    most = _WIDTH - _ROWS_WIDTH
+    extent = min(most, LABEL_CHAR_WIDTH * max(map(len, names)) + 6)
+    return alt.Axis(labelLimit=most, minExtent=extent, ticks=False, domain=False)
 
 
 def _budget_axis(alt: Any, rows: pl.DataFrame) -> Any:
@@ -148,7 +106,7 @@ def _budget_axis(alt: Any, rows: pl.DataFrame) -> Any:
 
 def draw_forest(alt: Any, rows: pl.DataFrame, style: ArmStyle, axis: dict[str, Any]) -> Any:
     """Draw a row a difference: its interval, a dot that is filled where it excludes zero, its p-value."""
-    y = alt.Y("name:N", title=None, sort=rows["name"].to_list(), axis=_row_axis(alt))
+    y = alt.Y("name:N", title=None, sort=rows["name"].to_list(), axis=_row_axis(alt, rows["name"].to_list()))
     base = alt.Chart(rows).encode(y=y)
     colour = style.encode("color", legend=False)
     bar = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", **axis), x2="high:Q", **colour)

@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from tasksel.evaluation_figures import direction_of, pool_weighted_mean
+from tasksel.html_page_card import CardTable, card
 from tasksel.run_folder import read_json
 from tasksel.study.cells import ALL_LABELS, NO_LABELS
 from tasksel.study.comparisons import compare_arms, measure_label_efficiency, summarise_arms
 from tasksel.study.config import BENCHMARKS
+from tasksel.study.result_plots import (
+    draw_differences,
+    draw_efficiency,
+    draw_gains,
+    draw_scores,
+    worlds_with_gains,
+)
+from tasksel.study.verdicts import state_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,7 +124,7 @@ def _with_ends(cells: pl.DataFrame, baselines: Sequence[str]) -> pl.DataFrame:
     return pl.concat([arms, *(ends.with_columns(pl.lit(name).alias("arm")) for name in baselines)])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StudyResult:
     """What a study found.
 
@@ -189,6 +198,55 @@ class StudyResult:
             contamination=pl.DataFrame(contamination).sort("world", "reference", "seed"),
             folder=folder,
         )
+
+    def _repr_html_(self) -> str:
+        verdicts = state_verdicts(self.differences, self.study.primary, self.study.baselines)
+        primary = self.arms.filter(pl.col("metric") == self.study.primary)
+        table = primary.select("world", "arm", "budget", "labels", "seeds", "macro", "micro")
+        names = set(primary["arm"]) - {NO_LABELS, ALL_LABELS}
+        arms = f"{len(names)} arms compared by {self.study.primary}."
+        headline = self.study.question or arms
+        tables = [CardTable(table, rows=20)]
+        title = f"Study: {self.study.title or self.study.name}"
+        return card(title, headline, tables, [each.replace("**", "") for each in verdicts])
+
+    def plot_scores_by_budget(self) -> Any:
+        """Draw what each arm scores with each budget, by the primary metric.
+
+        Returns
+        -------
+        altair.ConcatChart
+
+        Raises
+        ------
+        SchemaError
+            There is nothing to draw.
+        MissingExtraError
+            altair or vl-convert is not installed (extra ``plots``).
+        """
+        return draw_scores(self.shown.cells, self.study.primary)
+
+    def plot_differences(self) -> Any:
+        """Draw the paired differences to each baseline; returns and errors as in `plot_scores_by_budget`."""
+        return draw_differences(self.differences, self.shown.cells, self.study.primary)
+
+    def plot_label_efficiency(self) -> Any:
+        """Draw the labels that random needs; returns and errors as in `plot_scores_by_budget`."""
+        return draw_efficiency(self.efficiency, self.study.primary)
+
+    def plot_gains_by_confidence(self, world: str | None = None) -> Any:
+        """Draw what labels gained in each task; returns and errors as in `plot_scores_by_budget`.
+
+        Parameters
+        ----------
+        world : str, optional
+            One of `worlds_with_gains`; the first of them if left out.
+        """
+        return draw_gains(self.shown.tasks, self.study.primary, world)
+
+    def worlds_with_gains(self) -> list[str]:
+        """Return the worlds whose gains by task are known."""
+        return worlds_with_gains(self.shown.tasks, self.study.primary)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-compatible account."""
