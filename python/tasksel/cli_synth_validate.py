@@ -8,15 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tasksel.cli_errors import reported_errors
+from tasksel.cli_errors import NOT_GOOD_ENOUGH, reported_errors
 from tasksel.cli_options import DebugOption, JsonOption, QuietOption, SeedOption
 from tasksel.cli_output import print_json
 from tasksel.endpoint import DEFAULT_KEY_VARIABLE
 from tasksel_core.errors import ConfigError
 
-__all__ = ["GATE_FAILED", "register"]
-
-GATE_FAILED = 3
+__all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -88,4 +86,4 @@ def validate_command(
         elif not quiet:
             print_validation(Console(), validation, folder=folder)
     if validation.failed:
-        raise typer.Exit(GATE_FAILED)
+        raise typer.Exit(NOT_GOOD_ENOUGH)
