@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["FolderStatus", "RunStatus", "StageStatus", "read_status"]
 
 _KINDS: Final = (
+    ("job", ("job.json",)),
     ("selection", ("selected.parquet", "selected.jsonl", "allocation.csv")),
     ("training", ("loss.csv", "checkpoint-*", "adapter")),
     ("evaluation", ("report.json", "*/tasks.csv")),
@@ -37,7 +38,7 @@ class FolderStatus:
     name : str
         Of the folder; ``.`` is the run folder itself.
     kind : str
-        ``selection``, ``training``, ``evaluation`` or ``other``.
+        ``job``, ``selection``, ``training``, ``evaluation`` or ``other``.
     state : str
         ``finished`` (its manifest, which is written last, is there), ``running`` or ``interrupted``.
     """
