@@ -67,6 +67,16 @@ def test_a_request_waits_for_others_to_settle_before_it_is_refused():
     assert caps.reached is None
 
 
+def test_who_holds_all_that_is_reserved_does_not_wait_for_himself():
+    caps = SpendingCaps(max_requests=1, max_tokens=100, total_cap_name="max_total_tokens")
+    assert caps.reserve(0, 80, waits=False) is not None
+    assert caps.reserve(0, 10, waits=False) is None
+    assert caps.reached == "max_requests (1)"
+    caps = SpendingCaps(max_tokens=100, total_cap_name="max_total_tokens")
+    assert caps.reserve(0, 101) is None
+    assert caps.reached == "max_total_tokens (100)"
+
+
 @given(
     requests=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50), st.floats(0, 1)), max_size=30),
     cap=st.integers(1, 300),

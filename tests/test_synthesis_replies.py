@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tasksel.synthesis.item_intake import contradicts_language
 from tasksel.synthesis.items import ItemCheck, item_json
-from tasksel.synthesis.replies import REPAIRS, is_refusal, parse_reply
+from tasksel.refusals import sounds_like_refusal
+from tasksel.synthesis.replies import REPAIRS, parse_reply
 from tasksel_core.errors import ConfigError
 
 FIELDS = ("text", "rating", "tags")
@@ -144,9 +145,9 @@ def test_frames_change_no_item(values, frame):
 
 def test_refusals_are_told_from_answers():
     for text in ("I'm sorry, I can\u2019t help.", "As an AI model, I will not", "I am not able to do this."):
-        assert is_refusal(text), text
+        assert sounds_like_refusal(text), text
     for text in ("Here are the items.", "", "x" * 500 + " I'm sorry"):
-        assert not is_refusal(text), text
+        assert not sounds_like_refusal(text), text
 
 
 # Items

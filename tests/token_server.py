@@ -307,7 +307,7 @@ class TokenHandler(http.server.BaseHTTPRequestHandler):
         if dialect == "openai" and (unknown := body.keys() - OPENAI_FIELDS):
             raise RefusedError(400, f"Unrecognized request argument: {min(unknown)}")
         assert body["temperature"] == 0.0
-        top_k = body["top_logprobs"] if "messages" in body else body["logprobs"]
+        top_k = body.get("top_logprobs", 1) if "messages" in body else body["logprobs"]
         most = 5 if dialect == "openai" and "prompt" in body else MOST_LISTED[dialect]
         if top_k > most:
             raise RefusedError(400, f"Requested {top_k} logprobs, of which {most} are allowed.")

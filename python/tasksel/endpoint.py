@@ -6,6 +6,7 @@ import email.utils
 import http.client
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -19,7 +20,16 @@ from tasksel_core.errors import ConfigError, ProviderError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_KEY_VARIABLE", "Attempt", "Endpoint", "KeptConnection", "Reply", "Verdict"]
+__all__ = [
+    "DEFAULT_KEY_VARIABLE",
+    "Attempt",
+    "Endpoint",
+    "KeptConnection",
+    "Reply",
+    "Verdict",
+    "check_base_url",
+    "check_key_variable",
+]
 
 DEFAULT_KEY_VARIABLE: Final = "OPENAI_API_KEY"
 Verdict = Literal["answered", "wait", "failed", "hopeless", "refused"]
@@ -35,6 +45,58 @@ _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
 _SHORTEST_SECRET: Final = 12
 """Local servers take any key; "EMPTY" is no secret, and replacing it would damage what the model wrote."""
+
+
+def check_base_url(where: str, base_url: str) -> None:
+    """Refuse what is no URL of an endpoint, without quoting it: it may hold a key.
+
+    Parameters
+    ----------
+    where : str
+        What it is, for the error.
+    base_url : str
+        http or https, with a host, to which paths are appended.
+
+    Raises
+    ------
+    ConfigError
+        The scheme is another, there is no host, or the URL has a user, a password, a query or a fragment.
+
+    Examples
+    --------
+    >>> check_base_url("--endpoint", "http://localhost:8000/v1")
+    >>> check_base_url("--endpoint", "https://host/v1?key=secret")
+    Traceback (most recent call last):
+        ...
+    tasksel_core.errors.ConfigError: --endpoint has a query (?…) or a fragment (#…); a path is appended to \
+it, and keys come from the environment.
+    """
+    parts = urllib.parse.urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ConfigError(
+            f"{where} has the scheme {parts.scheme!r} and the host {parts.hostname!r}; http:// or "
+            "https:// with a host and without user or password is wanted."
+        )
+    if parts.query or parts.fragment:
+        raise ConfigError(
+            f"{where} has a query (?…) or a fragment (#…); a path is appended to it, and keys come from the "
+            "environment."
+        )
+
+
+def check_key_variable(where: str, name: str) -> None:
+    """Refuse what is no name of an environment variable, without quoting it: it may be the key itself.
+
+    Raises
+    ------
+    ConfigError
+        It holds anything but letters, digits and underscores.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"\w*", name):
+        raise ConfigError(
+            f"{where} is the name of an environment variable, such as {DEFAULT_KEY_VARIABLE}; keys do not "
+            "belong into settings or commands."
+        )
 
 
 class Reply(NamedTuple):
@@ -123,14 +185,9 @@ class Endpoint:
         Raises
         ------
         ConfigError
-            The scheme is not http or https, there is no host, or the URL holds a password.
+            As `check_base_url` does.
         """
-        parts = urllib.parse.urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-            raise ConfigError(
-                f"The base URL has the scheme {parts.scheme!r} and the host {parts.hostname!r}; http:// or "
-                "https:// with a host and without user or password is wanted."
-            )
+        check_base_url("The base URL", self.base_url)
 
     def post(self, path: str, body: Mapping[str, Any], *, stopped: threading.Event | None = None) -> Reply:
         """Post `body` as JSON and return the reply, after as many attempts as it takes.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tasksel.judge_replies import ask_all, request_key
+from tasksel.refusals import sounds_like_refusal
 from tasksel.winrate import DRAW, preference_from_logprobs
 from tasksel_core.errors import SchemaError
 
@@ -31,9 +32,6 @@ OUTCOMES: Final = ("preference", "tie", "refusal", "unparsable", "rejected")
 _PAIR_COLUMNS: Final = ("prompt_id", "prompt", "answer", "baseline_answer")
 _FIRST, _SECOND, _TIE = "m", "M", "tie"
 _FRAME_CHARS: Final = " \t\r\n\"'`*.()[]{}"
-_REFUSAL: Final = re.compile(
-    r"\b(i('| a)m sorry|i (can't|cannot|can not|won't|am unable)|as an ai)\b", re.IGNORECASE
-)
 _SYSTEM: Final = "You compare two answers to the same instruction and name the better one."
 _QUESTION: Final = """\
 ## Instruction
@@ -202,7 +200,7 @@ def read_verdict(reply: Reply) -> tuple[float | None, str]:
         return DRAW, "tie"
     if name in (_FIRST, _SECOND):
         return _graded(choice, 1.0 if name == _FIRST else 2.0), "preference"
-    return None, "refusal" if _REFUSAL.search(text.replace("\u2019", "'")) else "unparsable"
+    return None, "refusal" if sounds_like_refusal(text) else "unparsable"
 
 
 def _graded(choice: Mapping[str, Any], named: float) -> float:

@@ -110,6 +110,8 @@ class SpendingCaps:
         In the currency of `price`; 0 is no cap.
     price : Price, optional
         Without one no cost is known.
+    total_cap_name : str
+        What the cap on tokens is called where it is reached.
 
     Raises
     ------
@@ -132,11 +134,13 @@ class SpendingCaps:
         max_tokens: int = 0,
         max_cost: float = 0.0,
         price: Price | None = None,
+        total_cap_name: str = "max_tokens",
     ) -> None:
         if max_cost and price is None:
             raise ConfigError("A cap on money wants a price: without one no cost is known.")
         self.max_requests, self.max_tokens, self.max_cost = max_requests, max_tokens, max_cost
         self.price = price
+        self.total_cap_name = total_cap_name
         self.reached: str | None = None
         self._settled = threading.Condition()
         self._requests, self._usage = 0, Usage(0, 0)
@@ -160,7 +164,12 @@ class SpendingCaps:
             self._add(usage)
 
     def reserve(
-        self, input_tokens: int, output_tokens: int, *, stopped: threading.Event | None = None
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        *,
+        waits: bool = True,
+        stopped: threading.Event | None = None,
     ) -> Reservation | None:
         """Set aside the most that a request can use, once that fits.
 
@@ -168,6 +177,9 @@ class SpendingCaps:
         ----------
         input_tokens, output_tokens : int
             No fewer than the request can read and write.
+        waits : bool
+            Requests under way may use less than they reserved, and are waited for; False where all that is
+            reserved is the caller's own, which would wait for itself.
         stopped : threading.Event, optional
             Once set, waiting for requests under way ends.
 
@@ -186,7 +198,7 @@ class SpendingCaps:
                 if cap is None:
                     self._reserved.append(wanted)
                     return wanted
-                if not self._reserved:
+                if not (waits and self._reserved):
                     self.reached = cap
                     self._settled.notify_all()
                     return None
@@ -221,7 +233,7 @@ class SpendingCaps:
         if self.max_requests and self._requests + len(self._reserved) + 1 > self.max_requests:
             return f"max_requests ({self.max_requests:,})"
         if self.max_tokens and usage.total_tokens > self.max_tokens:
-            return f"max_tokens ({self.max_tokens:,})"
+            return f"{self.total_cap_name} ({self.max_tokens:,})"
         if self.max_cost and self.price is not None and self.price.cost(usage) > self.max_cost:
             return f"max_cost ({self.max_cost:g} {self.price.currency})"
         return None

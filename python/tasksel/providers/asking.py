@@ -167,10 +167,10 @@ class Asker:
         return found
 
     def _reserve_batch(self, batch: Sequence[Ask]) -> list[Reservation] | None:
-        """Reserve for a whole batch or not at all."""
+        """Reserve for a whole batch or not at all; nobody else asks meanwhile, so that none is waited for."""
         reservations: list[Reservation] = []
         for each in batch:
-            reservation = self.caps.reserve(most_tokens(each.messages), each.max_tokens, stopped=self.stopped)
+            reservation = self.caps.reserve(most_tokens(each.messages), each.max_tokens, waits=False)
             if reservation is None:
                 for held in reservations:
                     self.caps.release(held)

@@ -60,6 +60,8 @@ class ChatRequest:
         Longest reply.
     schema : mapping, optional
         JSON Schema of the reply, for providers that can hold a model to it; others read it in the messages.
+    seed : int, optional
+        Of sampling, where a provider takes one; Anthropic's does not.
     """
 
     messages: tuple[Message, ...]
@@ -67,6 +69,7 @@ class ChatRequest:
     top_p: float = 1.0
     max_tokens: int = 1_024
     schema: Mapping[str, Any] | None = None
+    seed: int | None = None
 
 
 class Completion(NamedTuple):

@@ -55,7 +55,8 @@ class LocalModelProvider:
         self.batch_requests = batch_requests
 
     @functools.cached_property
-    def _sha256(self) -> str:
+    def sha256(self) -> str:
+        """Hash of the model's files."""
         return model_sha256(find_model_folder(self.model))
 
     @functools.cached_property
@@ -68,15 +69,16 @@ class LocalModelProvider:
 
     def make_body(self, request: ChatRequest) -> dict[str, Any]:
         """Return the body of a request; the model's hash in it keeps another model's replies apart."""
-        return {
+        body = {
             "model": self.model,
-            "model_sha256": self._sha256,
+            "model_sha256": self.sha256,
             "messages": [{"role": each.role, "content": each.content} for each in request.messages],
             "temperature": request.temperature,
             "top_p": request.top_p,
             "max_tokens": request.max_tokens,
             "schema": request.schema,
         }
+        return body if request.seed is None else {**body, "seed": request.seed}
 
     def read(self, reply: Reply) -> Completion:
         """Read a reply."""
@@ -184,7 +186,12 @@ class LocalModelProvider:
 
 
 def _as_prompt(messages: Sequence[Mapping[str, str]]) -> str:
-    """Put a conversation into one prompt, as the encoder takes it; roles stand before later turns."""
+    """Put a conversation into one prompt, as the encoder takes it; roles stand before later turns.
+
+    A single turn is the prompt as it stands, which is what the verbs that score and evaluate give a model.
+    """
+    if len(messages) == 1:
+        return messages[0]["content"]
     parts = []
     for position, message in enumerate(messages):
         is_opening = message["role"] == "system" or all(

@@ -51,6 +51,8 @@ class OpenAIProvider:
             body["temperature"] = request.temperature
         if request.top_p != 1.0:
             body["top_p"] = request.top_p
+        if request.seed is not None:
+            body["seed"] = request.seed
         return body
 
     def attempt(self, body: Mapping[str, Any]) -> Attempt:

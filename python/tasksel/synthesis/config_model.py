@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import urllib.parse
 from dataclasses import dataclass
-from typing import Final
 
+from tasksel.endpoint import check_base_url, check_key_variable
+from tasksel.providers import BASE_URLS, KEY_VARIABLES, PROVIDERS
 from tasksel.synthesis.config_values import check_choice, check_name, check_number, check_whole
 from tasksel_core.errors import ConfigError
 
 __all__ = ["PROVIDERS", "LimitsConfig", "ModelConfig", "PriceConfig", "RequestConfig"]
-
-PROVIDERS: Final = ("openai", "anthropic", "hf")
-_KEY_VARIABLES: Final = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY", "hf": ""}
-_BASE_URLS: Final = {
-    "openai": "https://api.openai.com/v1",
-    "anthropic": "https://api.anthropic.com",
-    "hf": "",
-}
 
 
 @dataclass(frozen=True)
@@ -64,26 +55,16 @@ class ModelConfig:
         given = [name for name in ("base_url", "key_variable") if getattr(self, name)]
         if given and self.provider == "hf":
             raise ConfigError(f"{given[0]} of [model] goes with an endpoint; the provider is 'hf'.")
-        object.__setattr__(self, "base_url", self.base_url or _BASE_URLS[self.provider])
-        object.__setattr__(self, "key_variable", self.key_variable or _KEY_VARIABLES[self.provider])
+        object.__setattr__(self, "base_url", self.base_url or BASE_URLS[self.provider])
+        object.__setattr__(self, "key_variable", self.key_variable or KEY_VARIABLES[self.provider])
         self._check_endpoint()
 
     def _check_endpoint(self) -> None:
-        # The value is not quoted: it may be the key itself.
-        if not isinstance(self.key_variable, str) or not re.fullmatch(r"\w*", self.key_variable):
-            raise ConfigError(
-                "key_variable of [model] is the name of an environment variable, such as OPENAI_API_KEY; "
-                "keys do not belong into a configuration."
-            )
+        check_key_variable("key_variable of [model]", self.key_variable)
         if self.provider == "hf":
             return
         check_name("base_url of [model]", self.base_url)
-        parts = urllib.parse.urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-            raise ConfigError(
-                f"base_url of [model] has the scheme {parts.scheme!r} and the host {parts.hostname!r}; "
-                "http:// or https:// with a host and without user or password is wanted."
-            )
+        check_base_url("base_url of [model]", self.base_url)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from tasksel.endpoint import Endpoint
-from tasksel.providers import AnthropicProvider, LocalModelProvider, OpenAIProvider, answer_of, count_journal
+from tasksel.providers import answer_of, count_journal, provider_by_name
 from tasksel.run_folder import MANIFEST_NAME, read_json, write_json, write_text
 from tasksel.run_folder_frames import write_frame
 from tasksel.run_folder_identity import SETTINGS_NAME
@@ -49,11 +48,13 @@ EXEMPLARS_NAME: Final = "exemplars.json"
 def make_provider(config: SynthesisConfig) -> RemoteProvider | LocalProvider:
     """Return the provider that a configuration names; nothing is loaded or sent yet."""
     model = config.model
-    if model.provider == "hf":
-        return LocalModelProvider(model.model)
-    endpoint = Endpoint(model.base_url, key_variable=model.key_variable, timeout_s=model.timeout_s)
-    kind = AnthropicProvider if model.provider == "anthropic" else OpenAIProvider
-    return kind(endpoint, model.model)
+    return provider_by_name(
+        model.provider,
+        model.model,
+        base_url=model.base_url,
+        key_variable=model.key_variable,
+        timeout_s=model.timeout_s,
+    )
 
 
 def make_caps(

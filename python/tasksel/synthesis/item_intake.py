@@ -6,9 +6,10 @@ import collections
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tasksel.refusals import sounds_like_refusal
 from tasksel.synthesis.items import AcceptedItem, ItemCheck, item_json
 from tasksel.synthesis.records import normalised, write_record
-from tasksel.synthesis.replies import is_refusal, parse_reply
+from tasksel.synthesis.replies import parse_reply
 from tasksel.synthesis.requests import may_break_schema
 from tasksel.text_language import detect_language, language_code
 
@@ -182,7 +183,7 @@ class ItemIntake:
             reason = "unparsable" if completion.outcome == "unreadable" else completion.outcome
             return nothing(reason, completion.text or "the provider's reply has no text")
         parsed = parse_reply(completion.text, self._fields)
-        if parsed.problem and is_refusal(completion.text):
+        if parsed.problem and sounds_like_refusal(completion.text):
             return nothing("refusal", completion.text)
         self.counts.update(parsed.repairs)
         self.counts["cut prompts"] += completion.has_cut_prompt

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-__all__ = ["REPAIRS", "ParsedReply", "is_refusal", "parse_reply"]
+__all__ = ["REPAIRS", "ParsedReply", "parse_reply"]
 
 REPAIRS: Final = (
     "fence",
@@ -30,11 +30,6 @@ REPAIRS: Final = (
 )
 _WRAPPERS: Final = ("items", "data", "results", "examples", "records", "output", "response")
 _FENCE: Final = re.compile(r"```[\w-]*[ \t]*\r?\n(.*?)(?:\r?\n[ \t]*```|\Z)", re.DOTALL)
-_REFUSAL: Final = re.compile(
-    r"\b(i('| a)m (very |so )?sorry|i (can't|cannot|can not|won't|will not|am (unable|not able))|as an ai)\b",
-    re.IGNORECASE,
-)
-_REFUSAL_CHARS: Final = 400
 _END_OF_THOUGHT: Final = "</think>"
 _DEEPEST_WRAPPER: Final = 2
 _MOST_STARTS: Final = 8
@@ -100,18 +95,6 @@ def parse_reply(text: str, fields: Collection[str] = ()) -> ParsedReply:
             if items is not None and ("prose" not in all_repairs or _holds_objects(items)):
                 return ParsedReply(tuple(items), all_repairs)
     return ParsedReply((), problem="the reply holds no JSON array of objects")
-
-
-def is_refusal(text: str) -> bool:
-    """Tell a refusal in words; only short texts are taken for one.
-
-    Examples
-    --------
-    >>> is_refusal("I'm sorry, but I can't help with that."), is_refusal("Here you are.")
-    (True, False)
-    """
-    head = text.strip()[:_REFUSAL_CHARS].replace("\u2019", "'")
-    return bool(_REFUSAL.search(head))
 
 
 def _holds_objects(items: list[Any]) -> bool:
