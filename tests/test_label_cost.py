@@ -140,3 +140,15 @@ def test_what_costs_nobody_knows_is_asked_for(pool):
 def test_prices_of_nothing_are_none():
     assert not LabelPrices().are_given
     assert LabelPrices(per_example=0.1).are_given
+
+
+def test_a_price_for_every_label_asks_for_no_lengths(pool):
+    bought = tasksel.select(pool.drop("cost", "token_logprobs"), budget_cost=8.4, prices={"per_example": 0.8})
+    assert bought.frame.height == 10
+    assert bought.manifest["figures"]["label_cost"] == pytest.approx(8.0)
+    assert "label_tokens" not in bought.manifest["figures"]
+    assert not [note for note in bought.notes if "Tokens" in note]
+    by_prompt = tasksel.select(
+        pool.drop("cost", "token_logprobs"), budget_cost=1, prices={"per_1k_prompt_tokens": 10}
+    )
+    assert by_prompt.manifest["figures"]["label_cost"] <= 1

@@ -23,6 +23,7 @@ __all__ = [
     "read_amounts",
 ]
 
+
 @dataclass(frozen=True)
 class LabelPrices:
     """What a label costs, by its lengths; amounts in any currency.
@@ -49,13 +50,19 @@ class LabelPrices:
         """Whether any of them is more than nothing."""
         return any(asdict(self).values())
 
+    @property
+    def depend_on_lengths(self) -> bool:
+        """Whether a longer label costs more; without any price, lengths are all that counts."""
+        return not self.are_given or self.per_1k_prompt_tokens > 0 or self.per_1k_response_tokens > 0
+
     def of(self, lengths: LabelLengths) -> NDArray[np.float64]:
         """Return the price of each label, float64, shape (n_rows,)."""
-        return (
-            self.per_example
-            + self.per_1k_prompt_tokens * lengths.prompt_tokens / 1000
-            + self.per_1k_response_tokens * lengths.response_tokens / 1000
-        )
+        prices = np.full(len(lengths.prompt_tokens), float(self.per_example))
+        if self.per_1k_prompt_tokens:
+            prices += self.per_1k_prompt_tokens * lengths.prompt_tokens / 1000
+        if self.per_1k_response_tokens:
+            prices += self.per_1k_response_tokens * lengths.response_tokens / 1000
+        return prices
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +72,7 @@ class LabelLengths:
     Parameters
     ----------
     prompt_tokens, response_tokens : ndarray of float64, shape (n_rows,)
-        Counted or estimated.
+        Counted or estimated; NaN where nothing tells.
     account : str
         How they came about, as a sentence.
     """
@@ -80,7 +87,12 @@ class LabelLengths:
         return self.prompt_tokens + self.response_tokens
 
 
-def measure_lengths(frame: pl.DataFrame, answer_tokens: NDArray[np.float64] | None = None) -> LabelLengths:
+def measure_lengths(
+    frame: pl.DataFrame,
+    answer_tokens: NDArray[np.float64] | None = None,
+    *,
+    needs_responses: bool = True,
+) -> LabelLengths:
     """Measure the lengths of labels, or estimate what was never counted.
 
     Parameters
@@ -91,6 +103,8 @@ def measure_lengths(frame: pl.DataFrame, answer_tokens: NDArray[np.float64] | No
         the length, and where it has none either, the mean of the others.
     answer_tokens : ndarray of float64, shape (n_rows,), optional
         Tokens of the model's own answers, NaN where there is none.
+    needs_responses : bool
+        Whether it is an error that nothing tells how long responses will be.
 
     Returns
     -------
@@ -101,7 +115,7 @@ def measure_lengths(frame: pl.DataFrame, answer_tokens: NDArray[np.float64] | No
     SchemaError
         A column of counts holds something else.
     ConfigError
-        Nothing tells how long any response will be.
+        Nothing tells how long any response will be, and that is needed.
 
     Examples
     --------
@@ -120,6 +134,11 @@ def measure_lengths(frame: pl.DataFrame, answer_tokens: NDArray[np.float64] | No
     responses = _counted(frame, "response_tokens")
     if responses is None:
         responses, is_estimated = _response_tokens(frame, answer_tokens)
+        if needs_responses and np.isnan(responses).any():
+            raise ConfigError(
+                "Nothing tells how long the responses will be: give scores with the model's answers "
+                "(--scores), a column response_tokens, or a column of costs."
+            )
         estimated += ["response"] if is_estimated else []
     account = "Tokens are counted."
     if estimated:
@@ -174,10 +193,7 @@ def _response_tokens(
     if answer_tokens is not None:
         known = np.where(np.isnan(known), answer_tokens, known)
     if not np.isfinite(known).any():
-        raise ConfigError(
-            "Nothing tells how long the responses will be: give scores with the model's answers (--scores), "
-            "a column response_tokens, or a column of costs."
-        )
+        return known, False
     return np.where(np.isnan(known), np.nanmean(known), known), is_estimated
 
 

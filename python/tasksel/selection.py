@@ -437,7 +437,7 @@ def select_rows(
     )
     notes = [note for each in read.values() for note in each.notes]
     notes += [] if labelled is None else labelled.notes
-    notes += [] if costs is None else [costs.note]
+    notes += [costs.note] if costs is not None and costs.note else []
     return RowSelection(
         rows=ranking.rows,
         frame=_selected_frame(frame, ranking.rows),

@@ -47,7 +47,7 @@ class LabelCosts:
     settings : dict
         For the manifest.
     note : str
-        How the costs came about.
+        How the costs came about; empty where there is nothing to say.
     """
 
     unit: Literal["tokens", "cost"]
@@ -182,16 +182,17 @@ def read_label_costs(
             "(--cost-column), --cost-per-example, --cost-per-1k-prompt-tokens or "
             "--cost-per-1k-response-tokens."
         )
-    lengths = measure_lengths(frame, _answer_tokens(frame, scores))
+    needs_responses = not prices.are_given or prices.per_1k_response_tokens > 0
+    lengths = measure_lengths(frame, _answer_tokens(frame, scores), needs_responses=needs_responses)
     settings: dict[str, Any] = {"prices": asdict(prices)} if prices.are_given else {}
     return LabelCosts(
         unit="cost" if prices.are_given else "tokens",
         costs=prices.of(lengths) if prices.are_given else lengths.tokens,
-        tokens=lengths.tokens,
+        tokens=None if np.isnan(lengths.tokens).any() else lengths.tokens,
         amount=amount,
         per_cost=per_cost,
         settings=settings,
-        note=lengths.account,
+        note=lengths.account if prices.depend_on_lengths else "",
     )
 
 
