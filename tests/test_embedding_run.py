@@ -544,7 +544,7 @@ def test_the_commands_of_the_page_work_offline(pool, tmp_path, monkeypatch):
     from tasksel.cli import app
 
     page = (Path(__file__).parents[1] / "docs" / "embeddings" / "README.md").read_text(encoding="utf-8")
-    commands = page.split("```\n")[1].splitlines()
+    commands = page.split("```sh\n")[1].split("```")[0].splitlines()
     assert [command.split()[1] for command in commands] == ["embed", "select"]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

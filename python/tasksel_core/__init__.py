@@ -1,7 +1,7 @@
 """The kernels of tasksel: numpy in, numpy out. Needs nothing but numpy.
 
 Every kernel gives the same result for any number of threads (``RAYON_NUM_THREADS``), releases the
-GIL while it works, and raises from :mod:`tasksel_core.errors`.
+GIL while it works, and raises from `tasksel_core.errors`.
 """
 
 from tasksel_core._core import (
