@@ -14,8 +14,8 @@ import tasksel_core
 from tasksel.allocation import number_tasks
 from tasksel.embedding import embeddings_sha256, read_embeddings
 from tasksel.pool import Pool, load_pool
-from tasksel.score_files import number_lists, open_scores, read_shards
 from tasksel.scores import READY_MADE, Scores, read_scores
+from tasksel.scores_lengths import read_answer_tokens
 from tasksel.scores_places import IdPlaces
 from tasksel.selection import Selection
 from tasksel.selection_files import SavedSelection, SelectionInputs, find_inputs, read_selection
@@ -24,8 +24,6 @@ from tasksel.strategies import find_picker, find_strategy
 from tasksel_core.errors import ConfigError, SchemaError, TaskselError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from tasksel.pool import PoolSource
@@ -178,7 +176,7 @@ def read_inputs(
     answer_tokens = None
     if read is not None:
         answer_tokens = _attempt(
-            lambda: _answer_tokens(inputs.scores if inputs.scores is not None else frame, frame),
+            lambda: _answer_tokens(inputs, frame),
             "answers",
             given,
             missing,
@@ -269,33 +267,10 @@ def _read_scores(
     return read_scores(frame.select(carried).with_columns(rows), rows, metric=metric)
 
 
-def _answer_tokens(
-    source: str | os.PathLike[str] | pl.DataFrame, frame: pl.DataFrame
-) -> NDArray[np.float64] | None:
-    """Count the tokens of each row's answer; None where the scores hold only finished confidences."""
-    places = IdPlaces(frame["id"])
-    tokens = np.full(frame.height, np.nan)
-    start = 0
-    for shard, lengths in _lengths(source):
-        if lengths is None:
-            return None
-        rows = np.arange(start, start + shard.height)
-        if "id" in shard.columns:
-            rows = places.rows_of(shard["id"].cast(pl.String))
-        start += shard.height
-        within = (rows >= 0) & (rows < frame.height)
-        tokens[rows[within]] = lengths[within]
-    return tokens
-
-
-def _lengths(
-    source: str | os.PathLike[str] | pl.DataFrame,
-) -> Iterator[tuple[pl.DataFrame, NDArray[np.float64] | None]]:
-    for shard, column in read_shards(open_scores(source).shards, "product"):
-        if column.kind != "tokens":
-            yield shard, None
-            return
-        yield shard, number_lists(shard[column.name]).list.len().cast(pl.Float64).fill_null(np.nan).to_numpy()
+def _answer_tokens(inputs: SelectionInputs, frame: pl.DataFrame) -> NDArray[np.float64] | None:
+    if inputs.scores is None:
+        return read_answer_tokens(frame, frame["id"])
+    return read_answer_tokens(inputs.scores, frame["id"])
 
 
 def _read_vectors(
