@@ -85,6 +85,24 @@ def test_two_uniform_rounds_are_one(draw):
     assert picked(draw, both) == picked(draw, once)
 
 
+@pytest.mark.parametrize("strategy", ["random", "least-confident"])
+def test_a_later_round_of_what_does_not_allocate_chooses_among_the_rest_as_if_it_were_all(draw, strategy):
+    import tasksel
+
+    rounds = (RoundConfig(share=0.5, strategy=strategy), RoundConfig(strategy=strategy))
+    rows = spend(draw, ArmConfig("two", rounds), 24, untrained)
+    rest = np.setdiff1d(np.arange(draw.pool.height), rows[:12])
+    ready = draw.prompts.with_columns(confidence=np.exp(draw.read_scores("product").log_confidence))
+    chosen = tasksel.select(ready[rest], budget=12, strategy=strategy, seed=draw.seed)
+    assert rows[12:].tolist() == rest[chosen.rows].tolist()
+
+
+def test_a_later_round_of_k_center_goes_on_from_the_labels(draw):
+    rounds = (RoundConfig(share=0.5, strategy="k-center"), RoundConfig(strategy="k-center"))
+    two = spend(draw, ArmConfig("two", rounds), 24, untrained)
+    assert two.tolist() == spend(draw, one(strategy="k-center"), 24, untrained).tolist()
+
+
 def test_labels_a_task_come_first(draw):
     rounds = (RoundConfig(per_task=2), RoundConfig())
     rows = spend(draw, ArmConfig("arm", rounds), 30, untrained)

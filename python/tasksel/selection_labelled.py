@@ -71,10 +71,9 @@ class LabelledRows:
             notes.append(f"{self.n_foreign:,} labelled {are} not in the pool and left out.")
         n_aside = len(self.set_aside_rows)
         if n_aside:
-            are = "prompt was" if n_aside == 1 else "prompts were"
-            notes.append(
-                f"{n_aside:,} {are} shown to annotators and have no label: they are not chosen again."
-            )
+            which = "1 prompt was" if n_aside == 1 else f"{n_aside:,} prompts were"
+            again = "it is" if n_aside == 1 else "they are"
+            notes.append(f"{which} shown to annotators without getting a label: {again} not chosen again.")
         return tuple(notes)
 
 

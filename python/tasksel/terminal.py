@@ -7,7 +7,6 @@ import itertools
 import sys
 import textwrap
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from tasksel.demo import DemoResult
     from tasksel.scoring import ScoreSummary
     from tasksel.selection import Selection
-    from tasksel.strategies import Picker, Strategy
     from tasksel.trainer_formats import ExportSummary
 
 __all__ = [
@@ -36,11 +34,10 @@ __all__ = [
     "print_error",
     "print_export",
     "print_notes",
+    "print_paragraph",
     "print_score_summary",
     "print_selection",
-    "print_strategies",
     "printable",
-    "strategies_account",
 ]
 
 MAX_TABLE_ROWS = 14
@@ -50,10 +47,14 @@ MAX_TASK_CHARS = 60
 MIN_TASK_CHARS = 8
 ALLOCATION_FIGURES_CHARS = 44
 """What the figures of a row need; the task's name gets the rest of the line."""
+LABELLED_CHARS = 10
+"""What the labels of earlier rounds need besides."""
 FEW_STRATEGIES = 2
 """More than that stand closer together."""
 PIPE_INTERVAL_S = 10.0
 """Seconds between two progress lines where nobody watches a bar."""
+_WHOLE_RATE = 10.0
+"""Below it a rate is shown with two figures."""
 
 
 def printable(text: str, *, max_chars: int = 200) -> str:
@@ -79,7 +80,7 @@ def print_error(message: str) -> None:
 def print_notes(console: Console, notes: Sequence[str]) -> None:
     """Print each note as a paragraph with a hanging mark."""
     for note in notes:
-        _print_hanging(console, "!", _lines(note), style="yellow")
+        print_paragraph(console, "!", _lines(note), style="yellow")
 
 
 def print_selection(console: Console, selection: Selection, *, folder: str | None) -> None:
@@ -88,8 +89,10 @@ def print_selection(console: Console, selection: Selection, *, folder: str | Non
     what = (
         f"{printable(pool['name'])}: {_counted(pool['rows'], 'prompt')}, {_counted(figures['tasks'], 'task')}"
     )
-    _print_hanging(console, "Pool    ", what)
-    _print_hanging(console, "Strategy", _settings_line(settings))
+    print_paragraph(console, "Pool    ", what)
+    print_paragraph(console, "Strategy", _settings_line(settings))
+    if "labelled" in selection.manifest:
+        print_paragraph(console, "Labelled", _labelled_line(selection.manifest))
     console.print(_allocation_table(selection.allocation, console.width))
     console.print(Text(_figures_line(figures)))
     print_notes(console, selection.notes)
@@ -195,18 +198,20 @@ def comparison_table(allocations: Mapping[str, pl.DataFrame], *, width: int = 80
 
 
 def _allocation_table(allocation: pl.DataFrame, width: int) -> Table:
-    table = _task_table(width, ALLOCATION_FIGURES_CHARS)
-    for column in ("prompts", "confidence", "weight", "picked", ""):
+    before = ["labelled"] if "labelled" in allocation.columns else []
+    table = _task_table(width, ALLOCATION_FIGURES_CHARS + len(before) * LABELLED_CHARS)
+    for column in ("prompts", "confidence", "weight", *before, "picked", ""):
         table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
     for row in _shown_rows(allocation):
         if row is None:
-            table.add_row("…", "", "", "", "", "")
+            table.add_row("…", *[""] * (5 + len(before)))
             continue
         table.add_row(
             Text(printable(row["task"], max_chars=MAX_TASK_CHARS)),
             _count(row["available"]),
             _confidence(row),
             _percent(row["weight"]),
+            *(_count(row[name]) for name in before),
             _count(row["picked"]),
             "all" if row["capped"] else "",
         )
@@ -217,8 +222,20 @@ def _allocation_table(allocation: pl.DataFrame, width: int) -> Table:
     return table
 
 
-def _print_hanging(console: Console, mark: str, text: str, *, style: str = "bold") -> None:
-    """Print a mark and a paragraph whose further lines stand under its first."""
+def print_paragraph(console: Console, mark: str, text: str, *, style: str = "bold") -> None:
+    """Print a mark and a paragraph whose further lines stand under its first.
+
+    Parameters
+    ----------
+    console : Console
+        Where to.
+    mark : str
+        At the beginning of the first line.
+    text : str
+        The paragraph.
+    style : str
+        Of the mark.
+    """
     indent = " " * (len(mark) + 1)
     wrapped = textwrap.fill(text, console.width, initial_indent=indent, subsequent_indent=indent)
     console.print(Text.assemble((mark, style), " ", wrapped[len(indent) :]))
@@ -242,62 +259,8 @@ def _shown_rows(allocation: pl.DataFrame) -> list[dict[str, Any] | None]:
     return [*head, None, *ordered.tail(tail).iter_rows(named=True)]
 
 
-def print_strategies(console: Console, strategies: Sequence[Strategy], pickers: Sequence[Picker]) -> None:
-    """Print what each strategy does, needs and takes, and the names that --within takes."""
-    console.print(Text("--strategy: which prompts of the pool", style="bold"))
-    for strategy in strategies:
-        _print_entry(console, strategy, takes_within=_allocates(strategy))
-    over_the_pool = {strategy.name for strategy in strategies if not _allocates(strategy)}
-    console.print(Text("\n--within: which prompts of a task, each taken on its own", style="bold"))
-    for picker in pickers:
-        if picker.name not in over_the_pool:
-            _print_entry(console, picker, takes_within=False)
-    both = [picker.name for picker in pickers if picker.name in over_the_pool]
-    _print_hanging(console, " ", f"As the strategies of the same name: {', '.join(both)}.")
-
-
-def _allocates(strategy: Strategy) -> bool:
-    return strategy.base is not None
-
-
-def _print_entry(console: Console, entry: Strategy | Picker, *, takes_within: bool) -> None:
-    """Print a name and what it does, then indented what it needs and takes, and where it is from."""
-    wrapped = textwrap.fill(f"{entry.name}: {entry.summary}", console.width - 2, subsequent_indent=" " * 4)
-    name, rest = wrapped[: len(entry.name)], wrapped[len(entry.name) :]
-    console.print(Text.assemble("  ", (name, "bold"), rest.replace("\n", "\n  ")))
-    needs = [f"needs {' and '.join(sorted(entry.needs, reverse=True))}"] if entry.needs else []
-    metric = [f"metric {entry.metric}"] if entry.metric else []
-    within = ["takes --within"] if takes_within else []
-    options = [
-        f"--option {option.name}={option.default:g} by default: {option.summary}; {option.allowed()}"
-        for option in entry.options
-    ]
-    for line in ("; ".join([*needs, *metric, *within]), *options, entry.reference):
-        if line:
-            _print_hanging(console, "     ", line, style="")
-
-
-def strategies_account(strategies: Sequence[Strategy], pickers: Sequence[Picker]) -> dict[str, Any]:
-    """Return a JSON-compatible account of strategies and pickers."""
-    return {
-        "strategies": [{**_account(each), "allocates": _allocates(each)} for each in strategies],
-        "pickers": [_account(each) for each in pickers],
-    }
-
-
-def _account(entry: Strategy | Picker) -> dict[str, Any]:
-    return {
-        "name": entry.name,
-        "summary": entry.summary,
-        "needs": sorted(entry.needs),
-        "metric": entry.metric,
-        "options": [asdict(option) for option in entry.options],
-        "reference": entry.reference,
-    }
-
-
 def _settings_line(settings: Mapping[str, Any]) -> str:
-    shown = [str(settings["strategy"]), f"budget {settings['budget']:,}"]
+    shown = [str(settings["strategy"]), f"budget {_budget_text(settings)}"]
     if settings.get("within", "random") != "random":
         shown.append(f"within tasks {settings['within']}")
     if "base" in settings:
@@ -307,7 +270,17 @@ def _settings_line(settings: Mapping[str, Any]) -> str:
         if settings["max_ratio"] is not None:
             shown.append(f"max weight ratio {settings['max_ratio']:g}")
     shown += [f"{name} {value:g}" for name, value in settings.get("options", {}).items()]
+    shown += ["per cost"] if settings.get("per_cost") else []
     return ", ".join([*shown, f"seed {settings['seed']}"])
+
+
+def _budget_text(settings: Mapping[str, Any]) -> str:
+    bought = f"{settings['budget']:,}"
+    if "budget_tokens" in settings:
+        return f"{settings['budget_tokens']:,g} tokens ({bought} labels)"
+    if "budget_cost" in settings:
+        return f"{settings['budget_cost']:,g} in money ({bought} labels)"
+    return bought
 
 
 def _figures_line(figures: Mapping[str, Any]) -> str:
@@ -322,7 +295,25 @@ def _figures_line(figures: Mapping[str, Any]) -> str:
     parts = [selected, effective + "."]
     if "covering_radius" in figures:
         parts.append(f"Covering radius: {figures['covering_radius']:.4g}.")
+    if "label_tokens" in figures or "label_cost" in figures:
+        parts.append(f"These labels are {_cost_line(figures)}.")
     return " ".join(parts)
+
+
+def _cost_line(figures: Mapping[str, Any]) -> str:
+    """Say what labels come to in tokens and money, as far as that is known."""
+    parts = []
+    if "label_tokens" in figures:
+        parts.append(f"{figures['label_tokens']:,.0f} tokens")
+    if "label_cost" in figures:
+        parts.append(f"{figures['label_cost']:,.2f} in money")
+    return " and ".join(parts)
+
+
+def _labelled_line(manifest: Mapping[str, Any]) -> str:
+    labelled = manifest["labelled"]
+    aside = f", {labelled['set_aside']:,} set aside" if labelled["set_aside"] else ""
+    return f"{_counted(labelled['rows'], 'prompt')} before{aside} ({printable(labelled['name'])})"
 
 
 def _counted(number: int, singular: str, plural: str | None = None) -> str:
@@ -386,7 +377,7 @@ class StageProgress:
 class ScoreProgress:
     """Progress of a stage: a bar with rate and time left on a terminal, a line now and then in a pipe.
 
-    Called with ``(rows_done, rows_total, tokens_done)``; a context manager.
+    Called with ``(rows_done, rows_total, tokens_done)``, and a note if there is one; a context manager.
     """
 
     def __init__(self, label: str = "Scoring", unit: str = "prompts") -> None:
@@ -417,21 +408,23 @@ class ScoreProgress:
         if self._bar is not None:
             self._bar.stop()
 
-    def __call__(self, rows_done: int, rows_total: int, tokens_done: int) -> None:
+    def __call__(self, rows_done: int, rows_total: int, tokens_done: int, note: str = "") -> None:
         """Show the state; cheap enough to be called after every batch."""
         now_s = time.monotonic()
         if self._first_rows is None:
-            self._first_rows, self._started_s = rows_done, now_s
+            self._first_rows, self._started_s, self._printed_s = rows_done, now_s, now_s
         rate = (rows_done - self._first_rows) / max(now_s - self._started_s, 1e-9)
-        rate_text = f"{rate:,.0f}/s" if rate > 0 else ""
+        rate_text = f"{rate:,.0f}/s" if rate >= _WHOLE_RATE else f"{rate:.2g}/s" if rate > 0 else ""
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=rows_done, total=rows_total, rate=rate_text)
+            shown = f"{rate_text} {note}".strip()
+            self._bar.update(self._bar.task_ids[0], completed=rows_done, total=rows_total, rate=shown)
         elif rate > 0 and now_s - self._printed_s >= PIPE_INTERVAL_S:
             self._printed_s = now_s
             left_s = (rows_total - rows_done) / rate
             tokens = f"{tokens_done:,} tokens, " if tokens_done else ""
             print(
                 f"{self._label}: {rows_done:,} of {rows_total:,} {self._unit}, {tokens}"
+                f"{f'{note}, ' if note else ''}"
                 f"{rate_text}, {left_s:.0f} s left",
                 file=sys.stderr,
                 flush=True,

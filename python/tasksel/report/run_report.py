@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tasksel.html_page import Column, Page, heat_table, table
+from tasksel.html_page import Column, Page, heat_table, paragraph, table
 from tasksel.html_page_search import search_script
 from tasksel.report.selected_examples import examples_block
 from tasksel.report.selection_reading import read_material
@@ -24,17 +24,27 @@ __all__ = ["find_selections", "run_page"]
 
 _EVALUATION_NAME: Final = "report.json"
 _BASE_NAMES: Final = ("base", "evaluation_base")
+ROUNDS_FOLDER: Final = "rounds"
+ROUNDS_NAME: Final = "rounds.json"
+"""What `tasksel rounds` writes about its rounds."""
+_DEPTHS: Final = ("*", "*/*", f"{ROUNDS_FOLDER}/*/*")
+"""Where selections and evaluations stand in a run folder."""
 
 
 def find_selections(run: Path) -> dict[str, Path]:
     """Return the folders of selections in a run folder, by name, in the order of the names."""
-    places = [*sorted(run.glob(f"*/{MANIFEST_NAME}")), *sorted(run.glob(f"*/*/{MANIFEST_NAME}"))]
+    places = [path for depth in _DEPTHS for path in sorted(run.glob(f"{depth}/{MANIFEST_NAME}"))]
     folders = [path.parent for path in places if read_json(path).get("stage") == SELECT_STAGE]
-    names = [folder.name for folder in folders]
+    names = [_name_of(folder.relative_to(run).parts) for folder in folders]
     return {
         name if names.count(name) == 1 else folder.relative_to(run).as_posix(): folder
         for name, folder in zip(names, folders, strict=True)
     }
+
+
+def _name_of(parts: Sequence[str]) -> str:
+    """Name a selection by its folder; of rounds, whose folders have one name, by the round."""
+    return f"round {parts[1]}" if parts[0] == ROUNDS_FOLDER else parts[-1]
 
 
 def run_page(run: Path, pictures: Pictures, given: Mapping[str, Any], *, seed: int = 0) -> Page:
@@ -58,10 +68,12 @@ def run_page(run: Path, pictures: Pictures, given: Mapping[str, Any], *, seed: i
     bought = _evaluation_table(evaluations)
     if len(materials) == 1:
         page = selection_page(next(iter(materials.values())), pictures, taken=len(bought.encode()))
+        page.add("What each round bought", *_rounds_blocks(run))
         page.add("What the labels bought", bought)
         return page
     page = Page(f"Run: {run.resolve().name}", _lead(materials))
     beside = [_figures_table(materials), _overlap_table(materials), pictures.missing_note()]
+    page.add("What each round bought", *_rounds_blocks(run))
     page.add("Selections beside each other", *beside)
     page.add("What the labels bought", bought)
     parts = {
@@ -130,7 +142,7 @@ def _overlap_table(materials: Mapping[str, SelectionMaterial]) -> str:
 def _evaluation_rows(run: Path) -> list[dict[str, Any]]:
     """Read the figures of every evaluation in the folder: that of the base model first."""
     rows = []
-    for path in [*sorted(run.glob(f"*/{_EVALUATION_NAME}")), *sorted(run.glob(f"*/*/{_EVALUATION_NAME}"))]:
+    for path in [path for depth in _DEPTHS for path in sorted(run.glob(f"{depth}/{_EVALUATION_NAME}"))]:
         if not (path.parent / MANIFEST_NAME).is_file():
             continue
         name = _evaluated(path.parent.relative_to(run).parts)
@@ -142,6 +154,8 @@ def _evaluation_rows(run: Path) -> list[dict[str, Any]]:
 def _evaluated(parts: Sequence[str]) -> str:
     if parts[-1] in _BASE_NAMES:
         return "base model"
+    if parts[0] == ROUNDS_FOLDER:
+        return _name_of(parts)
     return next((part for part in parts if part not in ("evaluation", "evaluations")), "trained")
 
 
@@ -167,3 +181,38 @@ def _with_interval(figure: dict[str, Any]) -> str:
     if figure.get("low") is None:
         return f"{figure['mean']:.3f}"
     return f"{figure['mean']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+
+
+def _rounds_blocks(run: Path) -> list[str]:
+    """Return what rounds came to: a row each, and why they ended."""
+    if not (run / ROUNDS_NAME).is_file():
+        return []
+    found = read_json(run / ROUNDS_NAME)
+    rows = [
+        {**row, "shown": _with_interval(_figure_of(row))} if row["figure"] is not None else row
+        for row in found["rounds"]
+    ]
+    columns = [
+        Column("round", "Round", "{:,}".format, is_number=True),
+        Column("new_labels", "New", "{:,}".format, is_number=True),
+        Column("labels", "Labels", "{:,}".format, is_number=True),
+        Column("set_aside", "Set aside", "{:,}".format, is_number=True),
+        Column("tokens", "Tokens", "{:,.0f}".format, is_number=True),
+        Column("cost", "Money", "{:,.2f}".format, is_number=True),
+        Column("shown", "Figure", is_number=True),
+        Column("gain", "Gain", "{:+.3f}".format, is_number=True),
+        Column("gain_per_100_labels", "per 100 labels", "{:+.3f}".format, is_number=True),
+        Column("gain_per_cost", "per unit of money", "{:+.4f}".format, is_number=True),
+        Column("radius", "Covering radius", "{:.3g}".format, is_number=True),
+    ]
+    if not any(row["set_aside"] for row in rows):
+        columns = [each for each in columns if each.name != "set_aside"]
+    known = [each for each in columns if any(row.get(each.name) is not None for row in rows)]
+    metrics = {row["metric"] for row in rows} - {None}
+    caption = f"The figure is {', '.join(sorted(metrics))}, with its 95 % interval." if metrics else ""
+    ended = found["stopped"] and f"It stopped: {found['stopped']}."
+    return [table(rows, known, caption=caption), paragraph(ended or "It has not ended.")]
+
+
+def _figure_of(row: dict[str, Any]) -> dict[str, Any]:
+    return {"mean": row["figure"], "low": row["figure_low"], "high": row["figure_high"]}

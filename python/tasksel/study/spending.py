@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ import tasksel_core
 from tasksel.allocation import number_tasks
 from tasksel.answer_match import exact_match
 from tasksel.selection import select_rows
+from tasksel.selection_labelled import LabelledRows
 from tasksel.strategies import (
     Ranking,
     RankingProblem,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["AskTrained", "find_needs", "spend"]
 
 _LABELLED_ALLOCATORS: Final = ("task-diversity", "size-proportional", "weighted-task-diversity")
-"""Strategies whose later rounds count what is labelled; others choose among the rest as if it were all."""
+"""Strategies whose later rounds go by the weights of this module; others go on as `select_rows` does."""
 _CHURN_PROMPTS: Final = 64
 """Prompts of a task that are answered again: the error of their share is then at most .06."""
 _SMALLEST_SIGNAL: Final = 1e-6
@@ -175,12 +176,12 @@ class _Spending:
             self._select_from_rest(each, goal - len(self.labelled))
 
     def _select_from_rest(self, each: RoundConfig, budget: int) -> None:
-        rest = np.setdiff1d(np.arange(len(self.task)), self.labelled)
         needs = find_needs(self.arm)
+        labelled = LabelledRows(np.sort(self.labelled), np.empty(0, dtype=np.int64), "earlier rounds")
         found = select_rows(
-            self.frame[rest],
+            self.frame,
             budget=budget,
-            scores=(lambda metric: self._scores_of(rest, each, metric)) if "scores" in needs else None,
+            scores=(lambda metric: self._read_scores(each, metric)) if "scores" in needs else None,
             strategy=each.strategy,
             within=each.within,
             base=each.base,
@@ -191,13 +192,10 @@ class _Spending:
             rounding=each.rounding,
             options=each.options,
             seed=self.draw.seed,
-            embeddings=self.draw.embeddings[rest] if "embeddings" in needs else None,
+            embeddings=self.draw.embeddings if "embeddings" in needs else None,
+            labelled=labelled if len(self.labelled) else None,
         )
-        self.labelled = np.concatenate([self.labelled, rest[found.rows]])
-
-    def _scores_of(self, rows: NDArray[np.int64], each: RoundConfig, metric: str) -> Scores:
-        found = self._read_scores(each, metric)
-        return replace(found, log_confidence=found.log_confidence[rows])
+        self.labelled = np.concatenate([self.labelled, found.rows])
 
     def _read_scores(self, each: RoundConfig, metric: str) -> Scores:
         if each.scores == "base":
