@@ -11,21 +11,29 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 CARGO = PYO3_PYTHON="$$($(BIN)/python -c 'import sys; print(sys.executable)')" cargo
 # Where rustup puts cargo; a shell that was open before the installation does not know it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
+# Processes that share the tests out among themselves; 0 runs them in one.
+TEST_PROCESSES ?= 2
 DEMO_POOL ?=
 DEMO_OUT ?= tasksel-demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check chaos format bench bench-full build clean
+.PHONY: help demo test test-integration check chaos docs format bench bench-full build clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## build, then score and select on the embedded model and pool (DEMO_POOL=path for your own pool)
 	$(BIN)/tasksel demo --out $(DEMO_OUT) $(if $(DEMO_POOL),--pool $(DEMO_POOL))
 
 test: $(VENV)/.dev ## run all tests, Rust and Python
 	$(CARGO) test --workspace --locked --quiet
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
+
+test-integration: $(VENV)/.dev ## tests with real servers, browsers and kills; Label Studio (1 GB) and Argilla's SDK are installed for them
+	$(BIN)/python scripts/label_studio_environment.py $(VENV)-label-studio
+	$(BIN)/python scripts/argilla_environment.py $(VENV)-argilla
+	TASKSEL_LABEL_STUDIO_PYTHON=$(abspath $(VENV))-label-studio/bin/python \
+		TASKSEL_ARGILLA_PYTHON=$(abspath $(VENV))-argilla/bin/python $(BIN)/python -m pytest -m integration
 
 check: $(VENV)/.dev ## formatters, linters, types, stubs, clippy
 	cargo fmt --all --check
@@ -37,6 +45,11 @@ check: $(VENV)/.dev ## formatters, linters, types, stubs, clippy
 
 chaos: $(VENV)/.dev ## 200 kills at random moments over score and embed; the final files are equal
 	TASKSEL_KILLS=200 $(BIN)/python -m pytest -s tests/integration/test_kill_and_resume.py
+
+docs: $(VENV)/.dev ## build the docs site into site/, strictly and without a request to any host
+	$(BIN)/python scripts/cli_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # --quiet would hide the warnings that strictness counts
+	@echo "Open site/index.html. Its search wants a server: $(BIN)/python -m http.server --directory site"
 
 format: $(VENV)/.dev ## format Rust and Python in place
 	cargo fmt --all
@@ -79,5 +92,5 @@ $(VENV)/.bench: $(VENV)/bin/python $(SOURCES)
 	@touch $(VENV)/.built $(VENV)/.dev $@
 
 clean: ## remove the virtual environment and everything built
-	rm -rf $(VENV) target dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-label-studio $(VENV)-argilla target dist site .mypy_cache .pytest_cache .ruff_cache
 	find python -name '*.so' -delete
