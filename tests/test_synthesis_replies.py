@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasksel.refusals import sounds_like_refusal
 from tasksel.synthesis.item_intake import contradicts_language
 from tasksel.synthesis.items import ItemCheck, item_json
-from tasksel.refusals import sounds_like_refusal
 from tasksel.synthesis.replies import REPAIRS, parse_reply
 from tasksel_core.errors import ConfigError
 
