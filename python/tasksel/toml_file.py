@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tasksel.suggestions import did_you_mean
 from tasksel_core.errors import ConfigError
@@ -15,8 +16,8 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-    from pathlib import Path
+    import os
+    from collections.abc import Collection, Iterable, Mapping
 
 __all__ = [
     "check_choice",
@@ -25,9 +26,13 @@ __all__ = [
     "check_table",
     "check_text",
     "check_whole",
+    "load_toml",
     "read_toml",
     "refuse_unknown_keys",
 ]
+
+
+Parsed = TypeVar("Parsed", covariant=True)
 
 
 def read_toml(path: Path, noun: str) -> dict[str, Any]:
@@ -51,6 +56,37 @@ def read_toml(path: Path, noun: str) -> dict[str, Any]:
         raise ConfigError(f"The {noun} {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"The {noun} {path} is not TOML: {error}.") from error
+
+
+class _Parser(Protocol[Parsed]):
+    """Makes something of the content of a file."""
+
+    def __call__(self, content: Mapping[str, Any], /, *, name: str, folder: Path) -> Parsed: ...
+
+
+def load_toml(path: str | os.PathLike[str], noun: str, parse: _Parser[Parsed]) -> Parsed:
+    """Read a TOML file and make of it what it stands for.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    noun : str
+        What it is, for the error: ``study``.
+    parse : callable
+        Takes the content, the ``name`` of the file without its ending, and the ``folder`` that it stands in.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, is not TOML, or `parse` refuses it; the message names the file.
+    """
+    source = Path(path)
+    content = read_toml(source, noun)
+    try:
+        return parse(content, name=source.stem, folder=source.parent)
+    except ConfigError as error:
+        raise ConfigError(f"{source.name}: {error}") from error
 
 
 def refuse_unknown_keys(given: Iterable[str], allowed: Collection[str], where: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tasksel.job.keys import read_section
 from tasksel.job.sections import SECTIONS, SHARED_KEYS
 from tasksel.strategies import DEFAULT_STRATEGY
-from tasksel.toml_file import check_table, read_toml, refuse_unknown_keys
+from tasksel.toml_file import check_table, load_toml, refuse_unknown_keys
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -104,12 +104,7 @@ def load_job(path: str | os.PathLike[str]) -> JobConfig:
     UnknownStrategyError
         There is no strategy or picker of a name.
     """
-    source = Path(path)
-    content = read_toml(source, "job")
-    try:
-        return parse_job(content, name=source.stem, folder=source.parent)
-    except ConfigError as error:
-        raise ConfigError(f"{source.name}: {error}") from error
+    return load_toml(path, "job", parse_job)
 
 
 def parse_job(content: Mapping[str, Any], *, name: str, folder: Path) -> JobConfig:

@@ -14,7 +14,7 @@ from tasksel.rounds.sections import ANNOTATORS, ROUNDS, SCORES, TEACHER
 from tasksel.rounds.sizes import BUDGET_UNITS, RoundSizes, read_sizes
 from tasksel.rounds.stopping import StoppingRules, read_rules
 from tasksel.teacher import TeacherLimits, TeacherSettings
-from tasksel.toml_file import check_choice, check_table, read_toml, refuse_unknown_keys
+from tasksel.toml_file import check_choice, check_table, load_toml, refuse_unknown_keys
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -93,12 +93,7 @@ def load_rounds(path: str | os.PathLike[str]) -> RoundsConfig:
     UnknownStrategyError
         There is no strategy or picker of a name.
     """
-    source = Path(path)
-    content = read_toml(source, "rounds")
-    try:
-        return parse_rounds(content, name=source.stem, folder=source.parent)
-    except ConfigError as error:
-        raise ConfigError(f"{source.name}: {error}") from error
+    return load_toml(path, "rounds", parse_rounds)
 
 
 def parse_rounds(content: Mapping[str, Any], *, name: str, folder: Path) -> RoundsConfig:

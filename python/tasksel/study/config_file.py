@@ -15,7 +15,7 @@ from tasksel.study.config import (
     TuningConfig,
     WorldConfig,
 )
-from tasksel.toml_file import read_toml, refuse_unknown_keys
+from tasksel.toml_file import load_toml, refuse_unknown_keys
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,12 +44,7 @@ def load_study(path: str | os.PathLike[str]) -> StudyConfig:
     ConfigError
         The file cannot be read, or something in it is unknown or not allowed.
     """
-    source = Path(path)
-    content = read_toml(source, "study")
-    try:
-        return parse_study(content, name=source.stem, folder=source.parent)
-    except ConfigError as error:
-        raise ConfigError(f"{source.name}: {error}") from error
+    return load_toml(path, "study", parse_study)
 
 
 def parse_study(content: Mapping[str, Any], *, name: str, folder: Path) -> StudyConfig:

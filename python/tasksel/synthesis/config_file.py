@@ -21,7 +21,7 @@ from tasksel.synthesis.config import (
     StrataConfig,
     SynthesisConfig,
 )
-from tasksel.toml_file import check_table, read_toml, refuse_unknown_keys
+from tasksel.toml_file import check_table, load_toml, refuse_unknown_keys
 from tasksel_core.errors import ConfigError, ResumeError
 
 if TYPE_CHECKING:
@@ -65,12 +65,7 @@ def read_config(path: str | os.PathLike[str]) -> SynthesisConfig:
         The file cannot be read, is not TOML (the message has the line), or something in it is unknown or
         not allowed.
     """
-    source = Path(path)
-    content = read_toml(source, "configuration")
-    try:
-        return parse_config(content, name=source.stem, folder=source.parent)
-    except ConfigError as error:
-        raise ConfigError(f"{source.name}: {error}") from error
+    return load_toml(path, "configuration", parse_config)
 
 
 def parse_config(content: Mapping[str, Any], *, name: str, folder: Path) -> SynthesisConfig:
