@@ -13,20 +13,18 @@ import polars as pl
 import tasksel_core
 from tasksel.allocation import number_tasks
 from tasksel.embedding import embeddings_sha256, read_embeddings
-from tasksel.pool import Pool, load_pool
 from tasksel.scores import READY_MADE, Scores, read_scores
-from tasksel.scores_lengths import read_answer_tokens
 from tasksel.scores_places import IdPlaces
 from tasksel.selection import Selection
-from tasksel.selection_files import SavedSelection, SelectionInputs, find_inputs, read_selection
-from tasksel.selection_inputs import CONFIDENCE_COLUMNS
+from tasksel.selection_files import SavedSelection, SelectionInputs, find_inputs, open_pool, read_selection
+from tasksel.selection_inputs import find_answer_tokens, read_carried_scores
 from tasksel.strategies import find_picker, find_strategy
 from tasksel_core.errors import ConfigError, SchemaError, TaskselError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tasksel.pool import PoolSource
+    from tasksel.pool import Pool, PoolSource
     from tasksel.strategies import Need, Picker, Strategy
 
 __all__ = ["ExplainedRows", "as_saved", "read_inputs"]
@@ -176,7 +174,7 @@ def read_inputs(
     answer_tokens = None
     if read is not None:
         answer_tokens = _attempt(
-            lambda: _answer_tokens(inputs, frame),
+            lambda: find_answer_tokens(frame, inputs.scores),
             "answers",
             given,
             missing,
@@ -219,18 +217,7 @@ _WANTED: Final = {
 
 
 def _read_pool(saved: SavedSelection, inputs: SelectionInputs) -> Pool | None:
-    if inputs.pool is None:
-        return None
-    read = saved.manifest["pool"]
-    pool = inputs.pool
-    if not isinstance(pool, Pool):
-        pool = load_pool(pool, task_column=read.get("task_column"), id_column=read.get("id_column"))
-    if pool.sha256 != read["sha256"]:
-        raise SchemaError(
-            f"{pool.name} is not the pool that {saved.folder} was made from ({read['name']}, "
-            f"{read['rows']:,} rows, sha256 {read['sha256'][:12]})."
-        )
-    return pool
+    return None if inputs.pool is None else open_pool(saved, inputs.pool)
 
 
 def _rows(saved: SavedSelection, pool: Pool | None) -> tuple[pl.DataFrame, NDArray[np.int64]]:
@@ -260,17 +247,7 @@ def _read_scores(
                 f"sha256 {used['sha256'][:12]})."
             )
         return scores
-    carried = [name for name in frame.columns if name in CONFIDENCE_COLUMNS]
-    if not carried:
-        return None
-    rows = pl.Series("id", np.arange(frame.height)).cast(pl.String)
-    return read_scores(frame.select(carried).with_columns(rows), rows, metric=metric)
-
-
-def _answer_tokens(inputs: SelectionInputs, frame: pl.DataFrame) -> NDArray[np.float64] | None:
-    if inputs.scores is None:
-        return read_answer_tokens(frame, frame["id"])
-    return read_answer_tokens(inputs.scores, frame["id"])
+    return read_carried_scores(frame, metric)
 
 
 def _read_vectors(

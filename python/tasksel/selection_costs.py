@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tasksel.label_cost import LabelPrices, longest_affordable, measure_lengths, read_amounts
-from tasksel.scores_lengths import read_answer_tokens
-from tasksel.selection_inputs import CONFIDENCE_COLUMNS
+from tasksel.selection_inputs import find_answer_tokens
 from tasksel_core.errors import BudgetError, ConfigError
 
 if TYPE_CHECKING:
@@ -183,7 +182,7 @@ def read_label_costs(
             "--cost-per-1k-response-tokens."
         )
     needs_responses = not prices.are_given or prices.per_1k_response_tokens > 0
-    lengths = measure_lengths(frame, _answer_tokens(frame, scores), needs_responses=needs_responses)
+    lengths = measure_lengths(frame, find_answer_tokens(frame, scores), needs_responses=needs_responses)
     settings: dict[str, Any] = {"prices": asdict(prices)} if prices.are_given else {}
     return LabelCosts(
         unit="cost" if prices.are_given else "tokens",
@@ -235,12 +234,3 @@ def _of_column(frame: pl.DataFrame, column: str, amount: float | None, *, per_co
         settings={"cost_column": column},
         note=f"Costs are those of the column {column!r}.",
     )
-
-
-def _answer_tokens(
-    frame: pl.DataFrame, scores: str | os.PathLike[str] | pl.DataFrame | None
-) -> NDArray[np.float64] | None:
-    if scores is not None:
-        return read_answer_tokens(scores, frame["id"])
-    carried = [name for name in frame.columns if name in CONFIDENCE_COLUMNS]
-    return read_answer_tokens(frame.select("id", *carried), frame["id"]) if carried else None

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 
     from tasksel.pool import PoolSource
 
-__all__ = ["JOB_NAME", "SavedSelection", "SelectionInputs", "find_inputs", "read_selection", "replay"]
+__all__ = [
+    "JOB_NAME",
+    "SavedSelection",
+    "SelectionInputs",
+    "find_inputs",
+    "open_pool",
+    "read_selection",
+    "replay",
+]
 
 JOB_NAME: Final = "job.json"
 """File of a run folder that says under ``inputs`` where pool, scores and embeddings are."""
@@ -236,15 +244,10 @@ def replay(
     SchemaError
         An input is not the one that the selection was made from.
     """
-    settings, read = saved.settings, saved.manifest["pool"]
+    settings = saved.settings
     if inputs.pool is None:
         raise ConfigError(f"The pool of {saved.folder} is not at hand: name it with --pool (pool=).")
-    pool = inputs.pool if isinstance(inputs.pool, Pool) else _load(inputs.pool, read)
-    if pool.sha256 != read["sha256"]:
-        raise SchemaError(
-            f"{pool.name} is not the pool that {saved.folder} was made from ({read['name']}, "
-            f"{read['rows']:,} rows, sha256 {read['sha256'][:12]})."
-        )
+    pool = open_pool(saved, inputs.pool)
     metric = settings.get("metric")
     made = select(
         pool,
@@ -285,8 +288,30 @@ _ALLOCATING: Final = {
 """Parameters of `select` by their name in the manifest, which has them where the strategy allocates."""
 
 
-def _load(source: PoolSource, read: dict[str, Any]) -> Pool:
-    return load_pool(source, task_column=read.get("task_column"), id_column=read.get("id_column"))
+def open_pool(saved: SavedSelection, source: PoolSource) -> Pool:
+    """Read the pool of a selection, with the columns that it was read with.
+
+    Parameters
+    ----------
+    saved : SavedSelection
+        The selection.
+    source : path, DataFrame, LazyFrame or Pool
+        A `Pool` is taken as it is.
+
+    Raises
+    ------
+    SchemaError
+        It cannot be read, or is not the pool that the selection was made from.
+    """
+    read = saved.manifest["pool"]
+    columns = {key: read.get(key) for key in ("task_column", "id_column")}
+    pool = source if isinstance(source, Pool) else load_pool(source, **columns)
+    if pool.sha256 != read["sha256"]:
+        raise SchemaError(
+            f"{pool.name} is not the pool that {saved.folder} was made from ({read['name']}, "
+            f"{read['rows']:,} rows, sha256 {read['sha256'][:12]})."
+        )
+    return pool
 
 
 def _check_same(saved: SavedSelection, made: Selection, name: str) -> None:

@@ -9,6 +9,7 @@ import polars as pl
 
 from tasksel.embedding import read_embeddings
 from tasksel.scores import READY_MADE, Scores, check_metric, read_scores
+from tasksel.scores_lengths import read_answer_tokens
 from tasksel.strategies import (
     Picker,
     Strategy,
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["find_named", "needed_embeddings", "read_confidences"]
+__all__ = [
+    "find_answer_tokens",
+    "find_named",
+    "needed_embeddings",
+    "read_carried_scores",
+    "read_confidences",
+]
 
 CONFIDENCE_COLUMNS = ("token_logprobs", "token_entropy", "token_margin", "confidence", "log_confidence")
 """Columns in which a pool may carry the model's confidence itself."""
@@ -139,15 +146,43 @@ def _check_tokens(taker: Strategy | Picker, found: Mapping[str, Scores]) -> None
 
 
 def _carried_scores(needing: str, frame: pl.DataFrame, metric: str) -> Scores:
-    """Read the confidences that the frame itself carries, row by row."""
-    carried = [name for name in frame.columns if name in CONFIDENCE_COLUMNS]
-    if not carried:
+    """Read the confidences that the frame itself carries; ConfigError where there are none."""
+    scores = read_carried_scores(frame, metric)
+    if scores is None:
         raise ConfigError(
             f"{needing} needs the model's confidence and the pool carries none: give scores with "
             "--scores RUN (scores=), made by `tasksel score` or elsewhere."
         )
+    return scores
+
+
+def read_carried_scores(frame: pl.DataFrame, metric: str) -> Scores | None:
+    """Read the confidences that a frame itself carries, row by row; None where there are none."""
+    carried = _carried_columns(frame)
+    if not carried:
+        return None
     rows = pl.Series("id", np.arange(frame.height)).cast(pl.String)
     return read_scores(frame.select(carried).with_columns(rows), rows, metric=metric)
+
+
+def find_answer_tokens(
+    frame: pl.DataFrame, scores: str | os.PathLike[str] | pl.DataFrame | None
+) -> NDArray[np.float64] | None:
+    """Count the tokens of the model's answers, as scores or else the frame itself have them.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows,), or None
+        As `tasksel.scores_lengths.read_answer_tokens`; None also where there are neither.
+    """
+    if scores is not None:
+        return read_answer_tokens(scores, frame["id"])
+    carried = _carried_columns(frame)
+    return read_answer_tokens(frame.select("id", *carried), frame["id"]) if carried else None
+
+
+def _carried_columns(frame: pl.DataFrame) -> list[str]:
+    return [name for name in frame.columns if name in CONFIDENCE_COLUMNS]
 
 
 def needed_embeddings(
