@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from tasksel.wording import counted
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -125,11 +126,9 @@ class Allocation:
         """Say in a sentence how many labels go to how many tasks."""
         picked, available = self.table["picked"], self.table["available"]
         capped = int((picked == available).sum())
-        used_up = f"{capped:,} task{' is' if capped == 1 else 's are'} used up"
-        labels = f"{picked.sum():,} label{'' if picked.sum() == 1 else 's'}"
         return (
-            f"{labels} for {(picked > 0).sum():,} of {self.table.height:,} "
-            f"task{'' if self.table.height == 1 else 's'}; {used_up}."
+            f"{counted(int(picked.sum()), 'label')} for {(picked > 0).sum():,} of "
+            f"{counted(self.table.height, 'task')}; {counted(capped, 'task is', 'tasks are')} used up."
         )
 
     def _repr_html_(self) -> str:

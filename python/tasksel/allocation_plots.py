@@ -16,6 +16,7 @@ import polars as pl
 
 from tasksel.charts import finish_chart, fit_width, import_altair, kind_legend, row_axis
 from tasksel.charts_style import ARM_COLOURS, INK, RANDOM_GREY
+from tasksel.wording import counted
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -257,7 +258,7 @@ def _legend(alt: Any, channel: str, field: str, looks: dict[str, Any], width: in
 
 def _rows_phrase(table: pl.DataFrame, order: str) -> str:
     if table.height <= MAX_ROWS:
-        return f"{table.height:,} task{'' if table.height == 1 else 's'}, the {order}"
+        return f"{counted(table.height, 'task')}, the {order}"
     return f"The first and the last of {table.height:,} tasks, the {order}"
 
 

@@ -10,6 +10,7 @@ import polars as pl
 from tasksel.charts import NARROW_BELOW, finish_chart, fit_width, import_altair, kind_legend
 from tasksel.charts_style import ARM_COLOURS, RANDOM_GREY
 from tasksel.embedding_plane import place_in_plane
+from tasksel.wording import counted
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def covering_sentence(curve: pl.DataFrame, selected: int, *, further: int = 1_00
         return f"The covering radius is {now[-1]:.3g} with {selected:,} labels"
     labels = int(later["labels"][-1]) - selected
     return (
-        f"The next {labels:,} label{'' if labels == 1 else 's'} would bring the covering radius from "
+        f"The next {counted(labels, 'label')} would bring the covering radius from "
         f"{now[-1]:.3g} to {later['radius'][-1]:.3g}"
     )
 

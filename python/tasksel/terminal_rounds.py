@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasksel.terminal import print_notes, print_paragraph, printable
+from tasksel.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ _MILLION: Final = 1e6
 def print_rounds_plan(console: Console, plan: RoundsPlan, *, config: str, folder: str) -> None:
     """Print what each round would buy, if no rule stops it, and what that rests on."""
     print_paragraph(console, "Plan  ", f"{printable(config)} in {printable(folder)}")
-    rows = f"{plan.pool['rows']:,} prompt{'' if plan.pool['rows'] == 1 else 's'}"
+    rows = counted(plan.pool["rows"], "prompt")
     print_paragraph(console, "Pool  ", f"{printable(plan.pool['name'])}: {rows}")
     print_paragraph(console, "Labels", _WHO[plan.annotator])
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))

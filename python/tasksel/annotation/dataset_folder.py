@@ -8,6 +8,7 @@ import polars as pl
 
 from tasksel.run_folder import write_text
 from tasksel.run_folder_frames import write_frame
+from tasksel.wording import first_line
 from tasksel_core.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def read_dataset_folder(folder: Path) -> pl.DataFrame:
     try:
         return pl.concat([_read_shard(each) for each in shards], how="diagonal_relaxed")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = first_line(error)[:200]
         raise AnnotationError(f"{folder} cannot be read as a dataset folder ({reason}).") from error
 
 

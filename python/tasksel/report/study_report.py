@@ -13,6 +13,7 @@ from tasksel.study.cells import ALL_LABELS, NO_LABELS
 from tasksel.study.page import budget_of_arm, format_budget, order_of_arm, state_findings
 from tasksel.study.pictures import list_pictures
 from tasksel.study.verdicts import VERDICTS, difference_phrase, judged_pairs
+from tasksel.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +77,7 @@ def _scope(result: StudyResult) -> str:
     worlds, seeds = cells["world"].n_unique(), cells.select("world", "seed").n_unique()
     arms = cells.filter(~pl.col("arm").is_in([NO_LABELS, ALL_LABELS]))["arm"].n_unique()
     return (
-        f"{arms:,} arms in {worlds:,} world{'' if worlds == 1 else 's'} over {seeds:,} draws, judged by "
+        f"{arms:,} arms in {counted(worlds, 'world')} over {seeds:,} draws, judged by "
         f"macro {result.study.primary}; {cells['training'].n_unique():,} trainings."
     )
 
