@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,12 +46,23 @@ def write_study(tmp_path):
     return write
 
 
+FINISHED = SMALL + 'base = 2\n\n[[arms]]\nname = "k-center"\n'
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A study that ran once, for tests that only read it."""
     folder = tmp_path_factory.mktemp("study")
-    (folder / "small.toml").write_text(SMALL + 'base = 2\n\n[[arms]]\nname = "k-center"\n', encoding="utf-8")
+    (folder / "small.toml").write_text(FINISHED, encoding="utf-8")
     return run_study(folder / "small.toml", out=folder / "out", jobs=1)
+
+
+@pytest.fixture
+def begun(finished, tmp_path):
+    """A folder with the draws and trainings of the finished study, for tests whose studies share some."""
+    for part in ("worlds", "trainings"):
+        shutil.copytree(finished.folder / part, tmp_path / "out" / part)
+    return tmp_path / "out"
 
 
 def test_every_arm_runs_on_every_draw_and_the_controls_without_being_named(finished):
@@ -75,17 +87,19 @@ def test_macro_counts_tasks_the_same_and_micro_by_their_share_of_the_pool(finish
     assert cell["micro"] == pytest.approx((tasks["exact_match"] * tasks["pool_share"]).sum())
 
 
-def test_the_same_labels_are_trained_once(finished, write_study, tmp_path):
+def test_the_same_labels_are_trained_once(finished, begun, write_study):
+    before = {path.name for path in (begun / "trainings").iterdir()}
     # Base 10 takes all that five tasks of so few prompts have, whatever the weights are.
     text = SMALL + "base = 10\n" + '[[arms]]\nname = "uniform"\nstrategy = "task-diversity"\nbase = 10\n'
-    result = run_study(write_study(text), out=tmp_path / "out", jobs=1)
+    result = run_study(write_study(text), out=begun, jobs=1)
     keys = result.report.cells.filter(pl.col("arm").is_in(["weighted-task-diversity", "uniform"]))
     assert keys.group_by("seed").agg(pl.col("training").n_unique())["training"].to_list() == [1, 1]
     row = result.differences.filter(
         pl.col("arm") == "weighted-task-diversity", pl.col("baseline") == "task-diversity"
     ).row(0, named=True)
     assert row["pairs"] == 2
-    assert len(list((tmp_path / "out" / "trainings").iterdir())) == result.report.cells["training"].n_unique()
+    trained = {path.name for path in (begun / "trainings").iterdir()} - before
+    assert trained == set(result.report.cells["training"]) - set(finished.report.cells["training"])
 
 
 def test_a_finished_study_is_read_again_and_gives_the_same_files(finished):
@@ -110,22 +124,25 @@ def test_the_page_names_every_arm_and_says_what_was_found(finished):
     assert "p = " in page
 
 
-def test_a_grown_study_uses_what_is_finished(write_study, tmp_path):
-    first = run_study(write_study(), out=tmp_path / "out", jobs=1)
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("trainings/*/result.json")}
-    grown = SMALL.replace("budgets = [24]", "budgets = [24, 0.4]").replace(
+def test_a_grown_study_uses_what_is_finished(finished, write_study, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished.folder, out)
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("trainings/*/result.json")}
+    assert kept
+    grown = FINISHED.replace("budgets = [24]", "budgets = [24, 0.4]").replace(
         "report = [0, 1]", "report = [0, 1, 2]"
     )
-    second = run_study(write_study(grown), out=tmp_path / "out", jobs=1)
+    second = run_study(write_study(grown), out=out, jobs=1)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items())
+    first = finished
     assert second.report.cells.height > first.report.cells.height
     columns = ["arm", "seed", "macro", "training"]
     same = second.report.cells.filter(pl.col("budget").is_in([0.0, 24.0]), pl.col("seed") < 2).select(columns)
     assert same.sort(columns).equals(first.report.cells.select(columns).sort(columns))
 
 
-def test_studies_that_name_the_same_store_share_what_they_have_in_common(write_study, tmp_path):
-    store = tmp_path / "store"
+def test_studies_that_name_the_same_store_share_what_they_have_in_common(begun, write_study, tmp_path):
+    store = begun
     first = run_study(write_study(), out=tmp_path / "first", store=store, jobs=1)
     kept = {path: path.stat().st_mtime_ns for path in store.glob("trainings/*/result.json")}
     other = SMALL + "alpha = 0.5\n"
@@ -137,10 +154,9 @@ def test_studies_that_name_the_same_store_share_what_they_have_in_common(write_s
     assert (tmp_path / "first" / "report.md").exists()
 
 
-def test_a_changed_world_is_refused(write_study, tmp_path):
-    run_study(write_study(), out=tmp_path / "out", jobs=1)
+def test_a_changed_world_is_refused(begun, write_study):
     with pytest.raises(ResumeError, match=r"pool\.parquet is not what world 'toy' draws with seed 0"):
-        run_study(write_study(SMALL.replace("largest = 16", "largest = 17")), out=tmp_path / "out", jobs=1)
+        run_study(write_study(SMALL.replace("largest = 16", "largest = 17")), out=begun, jobs=1)
 
 
 def test_two_processes_find_what_one_finds(finished, tmp_path):
@@ -202,7 +218,7 @@ def test_ctrl_c_stops_workers_and_says_how_to_go_on(write_study, tmp_path):
     assert "Traceback" not in error.decode()
 
 
-def test_tuning_chooses_on_seeds_that_the_report_does_not_have(write_study, tmp_path):
+def test_tuning_chooses_on_seeds_that_the_report_does_not_have(begun, write_study):
     text = (
         SMALL.replace("report = [0, 1]", "report = [0]\ntune = [5]")
         + """
@@ -220,17 +236,17 @@ base = 0
 candidates = ["tempered", "inverted"]
 """
     )
-    result = run_study(write_study(text), out=tmp_path / "out", jobs=1)
+    result = run_study(write_study(text), out=begun, jobs=1)
     assert result.chosen in ("tempered", "inverted")
     other = {"tempered", "inverted"} - {result.chosen}
     reported = set(result.report.cells["arm"])
     assert result.chosen in reported
     assert not other & reported
     assert set(result.tuning.cells["seed"]) == {5}
-    assert "How the candidate was chosen" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "How the candidate was chosen" in (begun / "report.md").read_text(encoding="utf-8")
 
 
-def test_rounds_are_scored_by_the_model_trained_in_between(write_study, tmp_path):
+def test_rounds_are_scored_by_the_model_trained_in_between(begun, write_study):
     text = (
         SMALL.replace("report = [0, 1]", "report = [0]")
         + """
@@ -254,10 +270,10 @@ rounds = [
 ]
 """
     )
-    result = run_study(write_study(text), out=tmp_path / "out", jobs=1)
+    result = run_study(write_study(text), out=begun, jobs=1)
     labels = dict(zip(result.report.cells["arm"], result.report.cells["labels"], strict=True))
     assert labels["two rounds"] == labels["errors"] == labels["losses"] == 24
-    answered = list((tmp_path / "out" / "trainings").glob("*/answers"))
+    answered = list((begun / "trainings").glob("*/answers"))
     assert len(answered) == 3  # the first round of one arm, and two halves of the other's
 
 
