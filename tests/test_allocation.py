@@ -15,9 +15,19 @@ from tasksel_core.errors import ArrayError, BudgetError, ConfigError
 INT64_MAX = np.iinfo(np.int64).max
 
 
+def raised(weights):
+    """Multiply by a power of two, which changes no order, where dividing a small weight would cost bits."""
+    positive = [float(weight) for weight in weights if weight > 0]
+    if not positive or min(positive) >= 1.2e-271:
+        return weights
+    n_doublings = max(901 - math.frexp(max(positive))[1], 0)
+    return [math.ldexp(float(weight), n_doublings) for weight in weights]
+
+
 def naive_allocate(weights, available, budget, *, base=5, labelled=None, log_weights=False):
     """Deal one row at a time, as the definition says."""
     n_tasks = len(weights)
+    weights = weights if log_weights else raised(weights)
     held = [0] * n_tasks if labelled is None else [int(count) for count in labelled]
     need = [min(max(base - held[t], 0), int(available[t])) for t in range(n_tasks)]
     quotas = [0] * n_tasks

@@ -1,6 +1,6 @@
 //! Weights, availability and a budget become one integer quota per task.
 
-use crate::divisor::{Contest, Linear, Log, Scale, middle, total};
+use crate::divisor::{Contest, Linear, Log, Scale, are_adjacent, middle, raised, total};
 use crate::{Error, Result};
 
 /// How fractions of a row are settled.
@@ -60,7 +60,8 @@ pub fn allocate(tasks: Tasks<'_>, budget: i64, base: i64, rounding: Rounding) ->
     let quotas = if tasks.log_weights {
         Division::of::<Log>(tasks, budget, base).divide::<Log>(rounding)
     } else {
-        Division::of::<Linear>(tasks, budget, base).divide::<Linear>(rounding)
+        let weights = &raised(tasks.weights);
+        Division::of::<Linear>(Tasks { weights, ..tasks }, budget, base).divide::<Linear>(rounding)
     };
     Ok(quotas.into_iter().map(|quota| quota as i64).collect())
 }
@@ -202,16 +203,21 @@ impl<'a> Division<'a> {
                 .map(|task| (shares[task] - seats[task] as f64, task))
                 .collect();
             candidates.sort_by(|left, right| right.0.total_cmp(&left.0));
+            // Sums of more than 2^53 rows are known no better than to many rows: then each task gives or
+            // takes as many at once. Else it is one row for each of the first tasks.
+            let each = missing.unsigned_abs() / candidates.len().max(1) as u128;
+            let each = |limit: u64| u128::from(limit).min(each.max(1));
             if missing > 0 {
-                for &(_, task) in candidates.iter().take(missing as usize) {
-                    seats[task] += 1;
-                    missing -= 1;
+                for &(_, task) in &candidates {
+                    let given = each(self.room[task] - seats[task]).min(missing as u128) as u64;
+                    seats[task] += given;
+                    missing -= i128::from(given);
                 }
             } else {
-                // Shares of more than 2^53 rows can be rounded up.
-                for &(_, task) in candidates.iter().rev().take(missing.unsigned_abs() as usize) {
-                    seats[task] -= 1;
-                    missing += 1;
+                for &(_, task) in candidates.iter().rev() {
+                    let taken = each(seats[task]).min(missing.unsigned_abs()) as u64;
+                    seats[task] -= taken;
+                    missing += i128::from(taken);
                 }
             }
         }
@@ -219,13 +225,41 @@ impl<'a> Division<'a> {
     }
 
     /// Real shares of the rows left: `clamp(w / λ − held, 0, room)` with λ such that they sum up to
-    /// them. Newton's method, exact once it knows which tasks are at a limit, inside a bracket.
+    /// them. Where no float is such a λ, since weights differ by more than floats can tell apart, the
+    /// shares at the two around it are mixed.
     fn shares<S: Scale>(&self) -> Vec<f64> {
+        let (below, above) = self.thresholds::<S>();
+        let mut shares = self.shares_at::<S>(above);
+        if below < above {
+            let more = if below > S::LOWEST { self.shares_at::<S>(below) } else { self.rooms() };
+            let (reached, exceeded) = (shares.iter().sum::<f64>(), more.iter().sum::<f64>());
+            let part = ((self.n_left as f64 - reached) / (exceeded - reached)).clamp(0.0, 1.0);
+            for (share, more) in shares.iter_mut().zip(more) {
+                *share += (more - *share) * part;
+            }
+        }
+        shares
+    }
+
+    fn rooms(&self) -> Vec<f64> {
+        self.room.iter().map(|&room| room as f64).collect()
+    }
+
+    fn shares_at<S: Scale>(&self, threshold: f64) -> Vec<f64> {
+        let share = |task: usize| S::divisor_at(self.weights[task], threshold) - self.held[task] as f64;
+        let held_back = |task: usize| if self.room[task] == 0 { 0.0 } else { share(task) };
+        (0..self.weights.len()).map(|task| held_back(task).clamp(0.0, self.room[task] as f64)).collect()
+    }
+
+    /// The λ of [`Self::shares`] twice, or the two floats around it. Newton's method, exact once it
+    /// knows which tasks are at a limit, inside a bracket.
+    fn thresholds<S: Scale>(&self) -> (f64, f64) {
         let n_left = self.n_left as f64;
         let competing = || (0..self.weights.len()).filter(|&task| self.room[task] > 0);
         let largest = competing().map(|task| self.weights[task]).fold(f64::NEG_INFINITY, f64::max);
         let (mut below, mut above, mut threshold) = (S::LOWEST, f64::INFINITY, largest);
-        for n_steps in 0..400 {
+        let mut n_steps = 0;
+        while !are_adjacent(below, above) {
             let (mut reached, mut slope) = (0.0, 0.0);
             for task in competing() {
                 let divisor = S::divisor_at(self.weights[task], threshold);
@@ -236,17 +270,18 @@ impl<'a> Division<'a> {
             let missing = n_left - reached;
             *if missing >= 0.0 { &mut above } else { &mut below } = threshold;
             let mut next = S::lowered(threshold, (slope + missing) / slope);
-            if missing.abs() <= 1e-14 * n_left || next.to_bits() == threshold.to_bits() {
-                break;
+            // Sums over many tasks are known no better than to some units of 1e-16 each.
+            let enough = if next.to_bits() == threshold.to_bits() { 1e-12 } else { 1e-14 };
+            if missing.abs() <= enough * n_left {
+                return (threshold, threshold);
             }
             if !(next > below && next < above) || n_steps % 8 == 7 {
                 next = middle(below, above);
             }
             threshold = next;
+            n_steps += 1;
         }
-        let share = |task: usize| S::divisor_at(self.weights[task], threshold) - self.held[task] as f64;
-        let held_back = |task: usize| if self.room[task] == 0 { 0.0 } else { share(task) };
-        (0..self.weights.len()).map(|task| held_back(task).clamp(0.0, self.room[task] as f64)).collect()
+        (below, above)
     }
 }
 
@@ -287,5 +322,54 @@ fn take_turns(room: Vec<u64>, n_rows: u64) -> Vec<u64> {
 fn add(counts: &mut [u64], more: &[u64]) {
     for (count, more) in counts.iter_mut().zip(more) {
         *count += more;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quotas(weights: &[f64], log_weights: bool, budget: i64, rounding: Rounding) -> Vec<i64> {
+        let available = vec![1_000_000_000_000_000; weights.len()];
+        let available = [&[10], &available[1..]].concat();
+        allocate(Tasks { weights, log_weights, available: &available, labelled: None }, budget, 0, rounding)
+            .unwrap()
+    }
+
+    #[test]
+    fn weights_that_are_subnormal_keep_their_proportions() {
+        for rounding in [Rounding::Webster, Rounding::LargestRemainder] {
+            let given = quotas(&[1.0, 1e-320, 2e-320], false, 30_000_000_010, rounding);
+            // 1e-320 is 2024 and 2e-320 is 4048 times the smallest float: exactly one to two.
+            assert_eq!(given, [10, 10_000_000_000, 20_000_000_000]);
+            // The smallest of all, and a weight of zero beside it.
+            assert_eq!(quotas(&[5e-324, 5e-324, 0.0], false, 21, rounding), [10, 11, 0]);
+        }
+    }
+
+    #[test]
+    fn remainders_of_very_many_rows_come_to_an_end() {
+        for (weights, log_weights) in [([0.3, 0.1, 0.2], false), ([-1e7, -1e7 - 0.5, -1e7 - 1.0], true)] {
+            let available = [i64::MAX, i64::MAX, i64::MAX / 2];
+            let tasks = Tasks { weights: &weights, log_weights, available: &available, labelled: None };
+            let given = allocate(tasks, i64::MAX, 0, Rounding::LargestRemainder).unwrap();
+            assert_eq!(given.iter().map(|&quota| i128::from(quota)).sum::<i128>(), i128::from(i64::MAX));
+        }
+    }
+
+    #[test]
+    fn remainders_come_to_an_end_where_no_float_is_the_threshold() {
+        let cases: [(&[f64], bool); 3] = [
+            (&[1e308, 5e-324, 1e-323], false),
+            (&[0.0, -1e20, -1e20], true),
+            (&[1.0, f64::MIN, f64::MIN], true),
+        ];
+        for (weights, log_weights) in cases {
+            for budget in [11, 1_000_000_007, 1_000_000_000_000_000] {
+                let given = quotas(weights, log_weights, budget, Rounding::LargestRemainder);
+                assert_eq!(given.iter().sum::<i64>(), budget);
+                assert_eq!(given[0], 10);
+            }
+        }
     }
 }

@@ -7,6 +7,8 @@
 //! and a partial selection among the few around it decides the rest. Priorities are compared as
 //! the floats that the seat-by-seat definition would compare, so the result is exactly its.
 
+use std::borrow::Cow;
+
 use crate::simd::vectorized;
 
 /// Tasks that are looked at together: enough for a loop that vectorises.
@@ -117,6 +119,28 @@ fn from_ordered_bits(bits: u64) -> f64 {
 pub fn middle(below: f64, above: f64) -> f64 {
     let (below, above) = (ordered_bits(below), ordered_bits(above));
     from_ordered_bits(below + (above - below) / 2)
+}
+
+/// Whether no float lies between these two.
+pub fn are_adjacent(below: f64, above: f64) -> bool {
+    ordered_bits(above) - ordered_bits(below) <= 1
+}
+
+/// The weights, times a power of two if some are so small that the priorities of their later seats
+/// would be subnormal and lose their bits: probabilities of long answers are. That changes no order.
+pub fn raised(weights: &[f64]) -> Cow<'_, [f64]> {
+    // 2^-900: a priority is a weight divided by at most 2^64.
+    const SMALL: f64 = 1.2e-271;
+    const HIGHEST_EXPONENT: i32 = 900;
+    let least_positive = |least, &weight| if weight > 0.0 && weight < least { weight } else { least };
+    if weights.iter().fold(f64::INFINITY, least_positive) >= SMALL {
+        return Cow::Borrowed(weights);
+    }
+    let largest = weights.iter().copied().fold(0.0, f64::max);
+    let n_doublings = (HIGHEST_EXPONENT - largest.log2().floor() as i32).max(0);
+    // In two steps, since 2^1974 is no float.
+    let (half, rest) = (2f64.powi(n_doublings / 2), 2f64.powi(n_doublings - n_doublings / 2));
+    Cow::Owned(weights.iter().map(|weight| weight * half * rest).collect())
 }
 
 /// Sum that cannot overflow: high and low halves apart, which unlike u128 vectorises.
@@ -364,6 +388,6 @@ impl Bracket {
 
     /// Whether no float lies between the thresholds.
     fn is_tight(&self) -> bool {
-        ordered_bits(self.above) - ordered_bits(self.below) <= 1
+        are_adjacent(self.below, self.above)
     }
 }

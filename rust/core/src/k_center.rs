@@ -21,7 +21,7 @@ use crate::quantization::Quantized;
 use crate::simd::distance::{Farthest, InstructionSet};
 use crate::simd::products::ProductKernel;
 use crate::workers::{KeepOn, Workers};
-use crate::{Error, Result, error};
+use crate::{Error, Result, error, limits};
 
 /// In place of a row's squared distance: the row is a center. Below every distance, so neither a
 /// minimum nor an arg-max needs a branch for it, and it is never picked, repeats or not.
@@ -185,6 +185,7 @@ fn traverse(
     let budget = request.check()?;
     embeddings.check_columns("embeddings")?;
     let initial_rows = checked_rows(request.initial_rows, "embeddings", embeddings.n_rows())?;
+    let wanted = wanted_picks(budget, embeddings.n_rows(), initial_rows.len())?;
     let workers = Workers::new(request.n_threads, embeddings.n_blocks())?;
     let keep_on: &mut KeepOn<'_> = &mut || proceed(Progress::NONE);
     let cosine = (request.metric == Metric::Cosine).then_some(embeddings);
@@ -193,7 +194,6 @@ fn traverse(
     let embeddings = embeddings.or_copy(normalized.as_ref());
     let survey = embeddings::survey(embeddings, &workers, keep_on)?;
     let scale = survey.scale()?;
-    let wanted = budget.min(embeddings.n_rows() - initial_rows.len());
     if wanted == 0 {
         return Ok(Centers::default());
     }
@@ -212,6 +212,16 @@ fn traverse(
     let quantized = Quantized::new(embeddings, &survey, scale, kernel, &workers, keep_on)?;
     let traversal = LazyTraversal::new(embeddings, quantized, &workers);
     Ok(task.run(&mut traversal.with_distance(distance), proceed))
+}
+
+/// Rows to pick of those that are left. Each row remembers in 32 bits how many centers it has seen.
+fn wanted_picks(budget: usize, n_rows: usize, n_initial: usize) -> Result<usize> {
+    let wanted = budget.min(n_rows - n_initial);
+    if wanted <= limits::MAX_ROWS - n_initial.min(limits::MAX_ROWS) {
+        return Ok(wanted);
+    }
+    let was = format!("{wanted} rows, besides {n_initial} that are centers already");
+    Err(Error::budget("budget", was, "at most 4,294,967,295 centers in all"))
 }
 
 /// Row numbers without repeats, in the order of first mention, of a matrix that is called `owner`.
@@ -318,5 +328,24 @@ impl Task<'_> {
     /// Distance in the caller's units; 0 once every row is a center.
     fn radius(&self, farthest: Farthest) -> f32 {
         (f64::from(farthest.squared_distance.max(0.0)).sqrt() / self.scale) as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_centers_than_32_bits_can_count_are_refused() {
+        let most = limits::MAX_ROWS;
+        assert_eq!(wanted_picks(usize::MAX, most, 0), Ok(most));
+        assert_eq!(wanted_picks(usize::MAX, most, 7), Ok(most - 7));
+        assert_eq!(wanted_picks(5, 1 << 40, 7), Ok(5));
+        for (n_rows, n_initial) in
+            [(most + 1, 0), (1 << 40, 0), (most + 8, 7), (1 << 40, most), (1 << 40, most + 1)]
+        {
+            let refused = wanted_picks(i64::MAX as usize, n_rows, n_initial).unwrap_err().to_string();
+            assert!(refused.ends_with("at most 4,294,967,295 centers in all"), "{refused}");
+        }
     }
 }

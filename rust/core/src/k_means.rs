@@ -145,7 +145,10 @@ impl Counts {
             return Err(Error::array("points", format!("shape ({n_rows}, 0)"), "at least one column"));
         }
         let n_clusters = settings.n_clusters;
-        if n_clusters < 1 || n_clusters > n_rows as i64 || n_clusters > i64::from(u32::MAX - 1) {
+        if n_clusters > i64::from(u32::MAX - 1) && n_clusters <= n_rows as i64 {
+            return Err(Error::budget("n_clusters", n_clusters.to_string(), "at most 4,294,967,294"));
+        }
+        if n_clusters < 1 || n_clusters > n_rows as i64 {
             let was = format!("{n_clusters}, and points has {n_rows} rows");
             return Err(Error::budget("n_clusters", was, "from 1 to the number of rows"));
         }

@@ -16,7 +16,7 @@ use crate::k_center::Metric;
 use crate::simd::distance::InstructionSet;
 use crate::simd::products::{ProductKernel, TILE};
 use crate::workers::{KeepOn, Workers};
-use crate::{Error, Result, error};
+use crate::{Error, Result, error, limits};
 
 const QUERIES: &str = "queries";
 const BASE: &str = "base";
@@ -78,9 +78,15 @@ fn find(
 ) -> Result<Neighbours> {
     let k = usize::try_from(k).map_err(|_| Error::budget("k", k.to_string(), "0 or more rows"))?;
     check_shapes(queries, base, exclude_self)?;
+    let n_neighbours = k.min(base.n_rows().saturating_sub(usize::from(exclude_self)));
+    let lengths = [queries.n_rows(), n_neighbours];
+    // Before all work, since what is found may be far larger than what is given.
+    let (keys, distances) = limits::reserved(&lengths).zip(limits::reserved(&lengths)).ok_or_else(|| {
+        let was = format!("{k}, and there is no memory for {} x {n_neighbours} neighbours", lengths[0]);
+        Error::budget("k", was, "so few that the neighbours of all queries fit into memory")
+    })?;
     let workers = Workers::new(n_threads, queries.n_rows().div_ceil(TILE).max(base.n_blocks()))?;
     let pair = Pair::prepare([QUERIES, BASE, BOTH], queries, base, metric, &workers, proceed)?;
-    let n_neighbours = k.min(base.n_rows().saturating_sub(usize::from(exclude_self)));
     let (queries, base) = pair.views(queries, base);
     let is_worth_codes = queries.n_rows() >= MIN_CODED_QUERIES
         && base.n_rows() / MIN_ROWS_PER_NEIGHBOUR >= n_neighbours.max(TILE);
@@ -88,8 +94,8 @@ fn find(
     let coded = kernel.and_then(|kernel| pair.grid(kernel)).map(|grid| CodedBase::new(grid, base, &workers));
     let search =
         Search { queries, base, n_neighbours, exclude_self, coded, distance: InstructionSet::best() };
-    let keys = search.run(&workers, proceed);
-    Ok(keys.map_or_else(Neighbours::default, |keys| in_units(pair.scale, n_neighbours, keys)))
+    let keys = search.run(keys, &workers, proceed);
+    Ok(keys.map_or_else(Neighbours::default, |keys| in_units(pair.scale, n_neighbours, keys, distances)))
 }
 
 fn check_shapes(queries: Embeddings<'_>, base: Embeddings<'_>, exclude_self: bool) -> Result<()> {
@@ -104,16 +110,13 @@ fn check_shapes(queries: Embeddings<'_>, base: Embeddings<'_>, exclude_self: boo
         let was = format!("{n_queries} rows, and base has {n_rows}");
         return Err(Error::array(QUERIES, was, "the rows of base, with exclude_self=True"));
     }
-    if n_rows > u32::MAX as usize {
-        return Err(Error::array(BASE, format!("{n_rows} rows"), "at most 4,294,967,295 rows"));
-    }
-    Ok(())
+    limits::check_rows(BASE, n_rows)
 }
 
 /// Rows, and distances in the caller's units.
-fn in_units(scale: f64, n_neighbours: usize, keys: Vec<u64>) -> Neighbours {
+fn in_units(scale: f64, n_neighbours: usize, keys: Vec<u64>, mut distances: Vec<f32>) -> Neighbours {
     let distance = |&key| (f64::from(squared_distance_of(key)).sqrt() / scale) as f32;
-    let distances = keys.iter().map(distance).collect();
+    distances.extend(keys.iter().map(distance));
     let rows = keys.into_iter().map(|key| row_of(key) as i64).collect();
     Neighbours { n_neighbours, rows, distances }
 }
@@ -186,25 +189,31 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The keys of every query, best first; `None` after a break.
-    fn run(&self, workers: &Workers, proceed: &mut dyn FnMut() -> ControlFlow<()>) -> Option<Vec<u64>> {
+    /// Adds the keys of every query, best first; `None` after a break.
+    fn run(
+        &self,
+        mut keys: Vec<u64>,
+        workers: &Workers,
+        proceed: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Option<Vec<u64>> {
         let (n_queries, k) = (self.queries.n_rows(), self.n_neighbours);
-        let mut keys = vec![0; n_queries * k];
-        if keys.is_empty() {
+        if n_queries == 0 || k == 0 {
             return Some(keys);
         }
         let n_threads = workers.n_threads();
-        let values_per_query = self.base.n_rows() * self.base.n_columns();
-        let most = (VALUES_PER_SLICE / values_per_query).min(MAX_GROUP_KEYS / k).clamp(1, MAX_GROUP_ROWS);
+        let (n_rows, n_columns) = (self.base.n_rows(), self.base.n_columns());
+        let most = limits::units_per_slice(VALUES_PER_SLICE, &[n_rows, n_columns]);
+        let most = most.min(MAX_GROUP_KEYS / k).clamp(1, MAX_GROUP_ROWS);
         let most = most.next_multiple_of(TILE);
         let group_rows = n_queries.div_ceil(GROUPS_PER_THREAD * n_threads).next_multiple_of(TILE).min(most);
-        let groups_per_slice = (VALUES_PER_SLICE / (values_per_query * group_rows)).max(1) * n_threads;
-        for (number, slice) in keys.chunks_mut(groups_per_slice * group_rows * k).enumerate() {
+        let groups_per_slice =
+            limits::units_per_slice(VALUES_PER_SLICE, &[n_rows, n_columns, group_rows]) * n_threads;
+        for first in (0..n_queries).step_by(groups_per_slice * group_rows) {
             if proceed().is_break() {
                 return None;
             }
-            let first = number * groups_per_slice * group_rows;
-            workers.map_chunks_mut(slice, group_rows * k, |group, keys| {
+            keys.resize(n_queries.min(first + groups_per_slice * group_rows) * k, 0);
+            workers.map_chunks_mut(&mut keys[first * k..], group_rows * k, |group, keys| {
                 let first = first + group * group_rows;
                 let queries = first..first + keys.len() / k;
                 match &self.coded {

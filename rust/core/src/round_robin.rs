@@ -2,10 +2,10 @@
 
 use crate::allocation::{self, Rounding, Tasks};
 use crate::confidence::check_tasks;
-use crate::divisor::{Linear, Log, Scale, ordered_bits};
+use crate::divisor::{Linear, Log, Scale, ordered_bits, raised};
 use crate::random::SplitMix64;
 use crate::workers::Workers;
-use crate::{Error, Result};
+use crate::{Error, Result, limits};
 
 /// Tasks whose rows one thread orders at a time.
 const BLOCK_TASKS: usize = 64;
@@ -85,6 +85,7 @@ pub fn weighted_round_robin(
     order: TaskOrder<'_>,
 ) -> Result<Vec<i64>> {
     let TaskWeights { weights, log_weights, base, labelled } = weights;
+    limits::check_tasks("weights", weights.len())?;
     let groups = Groups::of(task, weights.len())?;
     let available: Vec<i64> = (0..weights.len()).map(|task| groups.size(task) as i64).collect();
     let tasks = Tasks { weights, log_weights, available: &available, labelled };
@@ -95,7 +96,8 @@ pub fn weighted_round_robin(
     let seats = if log_weights {
         seat_order::<Log>(tasks, base as u64, &quotas)
     } else {
-        seat_order::<Linear>(tasks, base as u64, &quotas)
+        let weights = &raised(weights);
+        seat_order::<Linear>(Tasks { weights, ..tasks }, base as u64, &quotas)
     };
     let mut next = groups.starts;
     let give = |task: u32| {
@@ -166,9 +168,7 @@ struct Groups {
 impl Groups {
     /// Counting sort, rows ascending in each task.
     fn of(task: &[i64], n_tasks: usize) -> Result<Self> {
-        if task.len() > u32::MAX as usize {
-            return Err(Error::array("task", format!("{} rows", task.len()), "at most 4,294,967,295 rows"));
-        }
+        limits::check_rows("task", task.len())?;
         // The count of task `t` goes to `t + 2`, so that after summing up the start of `t` stands at
         // `t + 1`; while rows are placed it moves to the end of `t`, which is where `t + 1` starts.
         let mut starts = vec![0; n_tasks + 2];

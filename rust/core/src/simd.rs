@@ -4,6 +4,9 @@
 
 use std::fmt::{Debug, Display};
 
+#[cfg(target_arch = "x86_64")]
+use crate::instruction_sets::{Level, allows};
+
 pub mod distance;
 pub mod products;
 pub mod rows;
@@ -35,7 +38,7 @@ impl Real for f32 {
 
     fn sum_runs(values: &[Self], ends: &[i64], limits: Limits<Self>, out: &mut [f64]) -> bool {
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
+        if allows(Level::Avx2) && is_x86_feature_detected!("avx2") {
             #[allow(unsafe_code, reason = "a function compiled for AVX2 can only be called so")]
             // SAFETY: AVX2 was detected on the line above; the function itself is safe Rust.
             return unsafe { sum_runs_avx2(values, ends, limits, out) };
@@ -226,7 +229,7 @@ pub fn vectorized<R>(run: impl FnOnce() -> R) -> R {
         fn with_avx2<R>(run: impl FnOnce() -> R) -> R {
             run()
         }
-        if is_x86_feature_detected!("avx2") {
+        if allows(Level::Avx2) && is_x86_feature_detected!("avx2") {
             #[allow(unsafe_code, reason = "a function compiled for AVX2 can only be called so")]
             // SAFETY: AVX2 was detected on the line above; the function itself is safe Rust.
             return unsafe { with_avx2(run) };

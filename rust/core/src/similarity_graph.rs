@@ -139,10 +139,12 @@ impl SimilarityGraph {
     }
 }
 
-/// A matrix is called `embeddings`, `queries` or `base` by those who look into it.
+/// A matrix is called `embeddings`, `queries` or `base` by those who look into it, and the number of
+/// neighbours `k`.
 fn of_points(error: Error) -> Error {
     match error {
         Error::Array { .. } => error.of_argument("points"),
+        Error::Budget { .. } => error.of_argument("n_neighbours"),
         other => other,
     }
 }

@@ -1,11 +1,12 @@
 //! Blocks of rows on several threads, with results in block order.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::{Error, Result};
+use crate::{Error, Result, instruction_sets};
 
 /// Values that are worked on between two questions whether to go on: some hundredths of a second in
 /// memory, and under one where they come from a disk.
@@ -27,9 +28,11 @@ impl Workers {
     /// are blocks of work.
     ///
     /// # Errors
-    /// [`Error::Choice`] if `n_threads` is 0 or the system refuses to start that many.
+    /// [`Error::Choice`] if `n_threads` is 0 or the system refuses to start that many, and for a
+    /// `TASKSEL_MAX_ISA` that names no instruction set: nearly every kernel begins here.
     pub fn new(n_threads: Option<usize>, n_blocks: usize) -> Result<Self> {
         const ALLOWED: &str = "a positive number of threads, or None for one a core";
+        instruction_sets::check_environment()?;
         if n_threads == Some(0) {
             return Err(Error::choice("n_threads", "0", ALLOWED));
         }
@@ -141,8 +144,24 @@ pub fn zeros_watched<T: Clone + Default>(len: usize, keep_on: &mut KeepOn<'_>) -
     Ok(Some(values))
 }
 
+thread_local! {
+    static DEFAULT_THREADS: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Calls `run` with `n_threads` in every kernel that it calls from this thread without a number of
+/// threads: some have no argument for it, and tests must compare them all.
+pub fn with_default_threads<R>(n_threads: usize, run: impl FnOnce() -> R) -> R {
+    let before = DEFAULT_THREADS.replace(Some(n_threads));
+    let result = run();
+    DEFAULT_THREADS.set(before);
+    result
+}
+
 /// As many as rayon's own pool would have, so that one variable rules all kernels.
 fn default_threads() -> usize {
+    if let Some(n_threads) = DEFAULT_THREADS.get() {
+        return n_threads.max(1);
+    }
     let set = std::env::var("RAYON_NUM_THREADS").ok().and_then(|number| number.parse().ok());
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     set.filter(|&number| number > 0).unwrap_or_else(cores)

@@ -98,8 +98,8 @@ fn allocate<'py>(
     let available = borrow_or_convert::<i64, Ix1>("available", available, COUNTS)?;
     let labelled =
         labelled.map(|counts| borrow_or_convert::<i64, Ix1>("labelled", counts, COUNTS)).transpose()?;
-    let (weights, available, labelled) =
-        (elements(&weights), elements(&available), labelled.as_ref().map(elements));
+    let (weights, available) = (elements("weights", &weights)?, elements("available", &available)?);
+    let labelled = labelled.as_ref().map(|counts| elements("labelled", counts)).transpose()?;
     let tasks =
         Tasks { weights: &weights, log_weights, available: &available, labelled: labelled.as_deref() };
     let quotas = py.detach(|| allocation::allocate(tasks, budget, base, rounding));

@@ -11,8 +11,8 @@ use numpy::{
 use pyo3::exceptions::{PyOverflowError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use tasksel_core::Error;
 use tasksel_core::embeddings::Embeddings;
+use tasksel_core::{Error, limits};
 
 use crate::error::CoreFailure;
 
@@ -75,9 +75,25 @@ pub fn borrow_or_convert<'py, T: Element, D: Dimension>(
     borrow(argument, &value.call_method1(intern!(py, "astype"), (wanted,))?, allowed)
 }
 
-/// The elements in order: borrowed where they are adjacent, gathered where they are strided.
-pub fn elements<'a, T: Element + Copy>(array: &'a PyReadonlyArray1<'_, T>) -> Cow<'a, [T]> {
-    array.as_slice().map_or_else(|_| array.as_array().iter().copied().collect(), Cow::Borrowed)
+/// The elements in order: borrowed where they are adjacent, gathered where they are strided. A length
+/// alone costs no memory (`numpy.broadcast_to`), its copy does.
+pub fn elements<'a, T: Element + Copy>(
+    argument: &'static str,
+    array: &'a PyReadonlyArray1<'_, T>,
+) -> PyResult<Cow<'a, [T]>> {
+    if let Ok(adjacent) = array.as_slice() {
+        return Ok(Cow::Borrowed(adjacent));
+    }
+    let mut gathered = limits::reserved(&[array.len()]).ok_or_else(|| {
+        let was = format!("{} elements apart in memory, and there is no memory for a copy", array.len());
+        CoreFailure::from(Error::array(
+            argument,
+            was,
+            "a contiguous array, or one that fits into memory twice",
+        ))
+    })?;
+    gathered.extend(array.as_array().iter().copied());
+    Ok(Cow::Owned(gathered))
 }
 
 /// Borrows a matrix whose rows are contiguous, or a float32 copy of one whose are not or that has half

@@ -67,7 +67,7 @@ fn log_confidence<'py>(
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
     let metric = ConfidenceMetric::from_name(metric).map_err(CoreFailure::from)?;
     let offsets = borrow_or_convert::<i64, Ix1>("offsets", offsets, OFFSETS)?;
-    let offsets = elements(&offsets);
+    let offsets = elements("offsets", &offsets)?;
     let log_confidence = if token_logprobs.cast::<PyArrayDyn<f32>>().is_ok() {
         let values = borrow::<f32, Ix1>("token_logprobs", token_logprobs, TOKENS)?;
         let values = values.as_array();
@@ -130,7 +130,7 @@ fn task_log_confidence<'py>(
     let n_tasks = task_count(n_tasks)?;
     let log_confidence = borrow_or_convert::<f64, Ix1>("log_confidence", log_confidence, EXAMPLES)?;
     let task = borrow_or_convert::<i64, Ix1>("task", task, EXAMPLE_TASKS)?;
-    let (log_confidence, task) = (elements(&log_confidence), elements(&task));
+    let (log_confidence, task) = (elements("log_confidence", &log_confidence)?, elements("task", &task)?);
     let means = py.detach(|| confidence::task_log_confidence(&log_confidence, &task, n_tasks, mean));
     Ok(means.map_err(CoreFailure::from)?.into_pyarray(py))
 }
@@ -187,7 +187,7 @@ fn inverse_confidence_weights<'py>(
     log: bool,
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
     let values = borrow_or_convert::<f64, Ix1>("task_log_confidence", task_log_confidence, TASKS)?;
-    let values = elements(&values);
+    let values = elements("task_log_confidence", &values)?;
     let kernel =
         if log { confidence::inverse_confidence_log_weights } else { confidence::inverse_confidence_weights };
     let weights = py.detach(|| kernel(&values, alpha, max_ratio));

@@ -6,7 +6,9 @@ use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use tasksel_core::k_center::{self, Centers, Metric, Proceed, Progress, Request};
 
-use crate::array::{borrow_or_convert, count, embeddings_of, positive, row_contiguous, thread_count};
+use crate::array::{
+    borrow_or_convert, count, elements, embeddings_of, positive, row_contiguous, thread_count,
+};
 use crate::error::CoreFailure;
 use crate::signals::{SignalCheck, interruptible};
 
@@ -250,7 +252,8 @@ fn covering_radii<'py>(
 
 /// The numbers of rows that are selected already.
 pub fn row_numbers(initial_rows: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
-    Ok(borrow_or_convert::<i64, Ix1>("initial_rows", initial_rows, INITIAL_ROWS)?.as_array().to_vec())
+    let rows = borrow_or_convert::<i64, Ix1>("initial_rows", initial_rows, INITIAL_ROWS)?;
+    Ok(elements("initial_rows", &rows)?.into_owned())
 }
 
 /// Adds this topic's functions to the extension module.

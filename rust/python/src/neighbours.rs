@@ -171,7 +171,7 @@ fn ball_counts<'py>(
     let queries = embeddings_of("queries", other.as_ref().unwrap_or(&base))?;
     let base = embeddings_of("base", &base)?;
     let radii = borrow::<f32, Ix1>("radii", radii, RADII)?;
-    let (radii, metric) = (elements(&radii), Metric::from_name(metric).map_err(CoreFailure::from)?);
+    let (radii, metric) = (elements("radii", &radii)?, Metric::from_name(metric).map_err(CoreFailure::from)?);
     let n_threads = n_threads.map(thread_count).transpose()?;
     let counts =
         interruptible(py, |keep_on| balls::ball_counts(queries, base, &radii, metric, n_threads, keep_on))?;

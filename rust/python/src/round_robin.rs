@@ -1,7 +1,8 @@
 //! Binding of `tasksel_core::round_robin`.
 
-use numpy::{IntoPyArray, Ix1, PyArray1, PyReadonlyArray1};
+use numpy::{IntoPyArray, Ix1, PyArray1, PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
+use tasksel_core::limits;
 use tasksel_core::round_robin::{self as kernels, TaskOrder, TaskWeights};
 
 use crate::allocation::{COUNTS, DEFAULT_BASE, WEIGHTS};
@@ -60,10 +61,11 @@ fn round_robin<'py>(
     seed: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyArray1<i64>>> {
     let seed = seed.map_or(Ok(0), read_seed)?;
-    let task = borrow_or_convert::<i64, Ix1>("task", task, ROW_TASKS)?;
+    let task = borrow_tasks(task)?;
     let quotas = borrow_or_convert::<i64, Ix1>("quotas", quotas, COUNTS)?;
     let priority = borrow_priority(priority)?;
-    let (task, quotas, priority) = (elements(&task), elements(&quotas), priority.as_ref().map(elements));
+    let (task, quotas) = (elements("task", &task)?, elements("quotas", &quotas)?);
+    let priority = priority.as_ref().map(|priority| elements("priority", priority)).transpose()?;
     let order = priority.as_deref().map_or(TaskOrder::Random(seed), TaskOrder::Priority);
     let rows = py.detach(|| kernels::round_robin(&task, &quotas, order));
     Ok(rows.map_err(CoreFailure::from)?.into_pyarray(py))
@@ -136,17 +138,27 @@ fn weighted_round_robin<'py>(
     let seed = seed.map_or(Ok(0), read_seed)?;
     let base = base.map_or(Ok(DEFAULT_BASE), |base| count("base", base))?;
     let budget = budget.map(|budget| count("budget", budget)).transpose()?;
-    let task = borrow_or_convert::<i64, Ix1>("task", task, ROW_TASKS)?;
+    let task = borrow_tasks(task)?;
     let weights = borrow_or_convert::<f64, Ix1>("weights", weights, WEIGHTS)?;
     let labelled =
         labelled.map(|counts| borrow_or_convert::<i64, Ix1>("labelled", counts, COUNTS)).transpose()?;
     let priority = borrow_priority(priority)?;
-    let (task, weights) = (elements(&task), elements(&weights));
-    let (labelled, priority) = (labelled.as_ref().map(elements), priority.as_ref().map(elements));
+    limits::check_tasks("weights", weights.len()).map_err(CoreFailure::from)?;
+    let (task, weights) = (elements("task", &task)?, elements("weights", &weights)?);
+    let labelled = labelled.as_ref().map(|counts| elements("labelled", counts)).transpose()?;
+    let priority = priority.as_ref().map(|priority| elements("priority", priority)).transpose()?;
     let order = priority.as_deref().map_or(TaskOrder::Random(seed), TaskOrder::Priority);
     let weights = TaskWeights { weights: &weights, log_weights, base, labelled: labelled.as_deref() };
     let rows = py.detach(|| kernels::weighted_round_robin(&task, weights, budget, order));
     Ok(rows.map_err(CoreFailure::from)?.into_pyarray(py))
+}
+
+/// Too many rows are refused before they are converted or gathered.
+fn borrow_tasks<'py>(task: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArray1<'py, i64>> {
+    if let Ok(array) = task.cast::<PyUntypedArray>() {
+        limits::check_rows("task", array.len()).map_err(CoreFailure::from)?;
+    }
+    borrow_or_convert("task", task, ROW_TASKS)
 }
 
 fn borrow_priority<'py>(

@@ -7,7 +7,7 @@ use crate::embeddings::pair::Pair;
 use crate::quantization::Quantized;
 use crate::simd::products::ProductKernel;
 use crate::workers::{KeepOn, Workers};
-use crate::{Error, Result, error};
+use crate::{Error, Result, error, limits};
 
 /// The largest distance of any point to its nearest center after the first center, the first two, and
 /// so on; 0 without points.
@@ -39,6 +39,7 @@ fn cover(
         let was = format!("{} columns, and points has {}", centers.n_columns(), points.n_columns());
         return Err(Error::array("centers", was, "as many columns as points"));
     }
+    limits::check_rows("centers", centers.n_rows())?;
     let workers = Workers::new(n_threads, points.n_blocks())?;
     let names = ["centers", "points", "points and centers"];
     let pair = Pair::prepare(names, centers, points, metric, &workers, keep_on)?;

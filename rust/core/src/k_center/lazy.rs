@@ -16,6 +16,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::{CENTER, KeepOn, Traversal};
 use crate::embeddings::Embeddings;
+use crate::limits;
 use crate::quantization::Quantized;
 use crate::simd::distance::{Farthest, InstructionSet, prefetch_row};
 use crate::simd::products::{BLOCK, Line, Products, TILE};
@@ -324,9 +325,8 @@ impl<'a> LazyTraversal<'a> {
         let n_threads = self.workers.n_threads();
         let group_rows = order.len().div_ceil(GROUPS_PER_THREAD * n_threads).clamp(TILE, MAX_GROUP_ROWS);
         let oldest = order.first().map_or(0, |&(seen, _)| seen as usize);
-        let values_per_group =
-            (self.centers.len() - oldest + BLOCK) * group_rows * self.embeddings.n_columns();
-        let groups_per_slice = (VALUES_PER_SLICE / values_per_group).max(1) * n_threads;
+        let group = [self.centers.len() - oldest + BLOCK, group_rows, self.embeddings.n_columns()];
+        let groups_per_slice = limits::units_per_slice(VALUES_PER_SLICE, &group) * n_threads;
         for (number, slice) in order.chunks(groups_per_slice * group_rows).enumerate() {
             if number > 0 {
                 keep_on()?;

@@ -7,7 +7,9 @@
 use std::cell::Cell;
 use std::ops::{ControlFlow, Range};
 
-use super::{Centers, Proceed, Progress, Request, checked_rows, covering_radii, k_center_greedy};
+use super::{
+    Centers, Proceed, Progress, Request, checked_rows, covering_radii, k_center_greedy, wanted_picks,
+};
 use crate::embeddings::Embeddings;
 use crate::{Error, Result, error};
 
@@ -27,9 +29,10 @@ pub fn partitioned_k_center_greedy(
     if n_partitions == 0 {
         return Err(Error::choice("partitions", "0", "a positive number, or None for one"));
     }
-    request.check()?;
+    let budget = request.check()?;
     embeddings.check_columns("embeddings")?;
     let initial_rows = checked_rows(request.initial_rows, "embeddings", embeddings.n_rows())?;
+    wanted_picks(budget, embeddings.n_rows(), initial_rows.len())?;
     let parts =
         Parts { embeddings, request, initial_rows, ranges: ranges(embeddings.n_rows(), n_partitions) };
     let is_over = Cell::new(false);

@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 
 use super::space::{CodedPoints, Space};
 use crate::embeddings::Embeddings;
+use crate::limits;
 use crate::quantization::fine::{FineCenters, FineGrid, Sums};
 use crate::quantization::grid::Grid;
 use crate::simd::products::{BLOCK, Line, Products, TILE};
@@ -122,8 +123,8 @@ pub fn assign(
     workers: &Workers,
     proceed: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Option<Vec<Move>> {
-    let values_per_block = ROWS_PER_BLOCK * targets.rows.n_rows() * targets.rows.n_columns();
-    let blocks_per_slice = (VALUES_PER_SLICE / values_per_block).max(1) * workers.n_threads();
+    let block = [ROWS_PER_BLOCK, targets.rows.n_rows(), targets.rows.n_columns()];
+    let blocks_per_slice = limits::units_per_slice(VALUES_PER_SLICE, &block) * workers.n_threads();
     let mut moves = Vec::new();
     for (slice, places) in places.chunks_mut(blocks_per_slice * ROWS_PER_BLOCK).enumerate() {
         if proceed().is_break() {

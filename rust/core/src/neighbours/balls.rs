@@ -14,7 +14,7 @@ use crate::quantization::grid::Grid;
 use crate::simd::distance::InstructionSet;
 use crate::simd::products::{BLOCK, CenterBlock, Line, ProductKernel, Products, TILE, fill_lines, lines_of};
 use crate::workers::{KeepOn, Workers};
-use crate::{Error, Result, error};
+use crate::{Error, Result, error, limits};
 
 /// Values that one thread may multiply between two calls of `proceed`.
 const VALUES_PER_SLICE: usize = 1 << 31;
@@ -95,8 +95,8 @@ impl Balls<'_> {
     fn count(&self, grid: Option<&Grid>, workers: &Workers, proceed: &mut KeepOn<'_>) -> Vec<i64> {
         let mut counts = vec![0; self.queries.n_rows()];
         let coded = grid.map(|grid| (grid, self.encode(grid, workers)));
-        let values = GROUP_ROWS * self.base.n_rows().max(1) * self.base.n_columns();
-        let groups_per_slice = (VALUES_PER_SLICE / values).max(1) * workers.n_threads();
+        let group = [GROUP_ROWS, self.base.n_rows(), self.base.n_columns()];
+        let groups_per_slice = limits::units_per_slice(VALUES_PER_SLICE, &group) * workers.n_threads();
         for (slice, counts) in counts.chunks_mut(groups_per_slice * GROUP_ROWS).enumerate() {
             if proceed().is_break() {
                 return Vec::new();

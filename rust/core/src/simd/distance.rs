@@ -14,6 +14,8 @@
 use std::arch::x86_64::*;
 
 use crate::embeddings::Embeddings;
+#[cfg(target_arch = "x86_64")]
+use crate::instruction_sets::{Level, allows};
 
 /// Four registers of AVX-512, eight of AVX2: enough independent additions to hide their latency.
 const LANES: usize = 64;
@@ -58,24 +60,24 @@ enum Path {
 }
 
 impl InstructionSet {
-    /// All that this machine has, the fastest last.
+    /// All that this machine has and may use, the fastest last.
     #[must_use]
     pub fn available() -> Vec<Self> {
         #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut, reason = "nothing to add"))]
         let mut paths = vec![Path::Portable];
         #[cfg(target_arch = "x86_64")]
         {
-            if std::arch::is_x86_feature_detected!("avx2") {
+            if allows(Level::Avx2) && std::arch::is_x86_feature_detected!("avx2") {
                 paths.push(Path::Avx2);
             }
-            if std::arch::is_x86_feature_detected!("avx512f") {
+            if allows(Level::Avx512) && std::arch::is_x86_feature_detected!("avx512f") {
                 paths.push(Path::Avx512);
             }
         }
         paths.into_iter().map(Self).collect()
     }
 
-    /// The fastest that this machine has.
+    /// The fastest of them.
     #[must_use]
     pub fn best() -> Self {
         Self::available().pop().unwrap_or(Self(Path::Portable))

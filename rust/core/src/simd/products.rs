@@ -10,6 +10,9 @@
 #[allow(clippy::wildcard_imports, reason = "thirty intrinsics, each with a prefix of its own")]
 use std::arch::x86_64::*;
 
+#[cfg(target_arch = "x86_64")]
+use crate::instruction_sets::{Level, allows};
+
 /// Points in a tile: two tile registers of AMX, four passes of eight points for AVX-512.
 pub const TILE: usize = 32;
 /// Centers in a block: two tile registers of AMX, two registers of AVX-512.
@@ -93,18 +96,19 @@ enum Path {
     allow(unused_variables, unused_mut, clippy::unused_self, reason = "no value of this type exists there")
 )]
 impl ProductKernel {
-    /// All that this machine has, the fastest last.
+    /// All that this machine has and may use, the fastest last.
     #[must_use]
     pub fn available() -> Vec<Self> {
         let mut paths = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx2") {
+            if allows(Level::Avx2) && is_x86_feature_detected!("avx2") {
                 paths.push(Path::Avx2);
             }
-            if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni") {
+            let has_vnni = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni");
+            if allows(Level::Avx512) && has_vnni {
                 paths.push(Path::Avx512Vnni);
-                if amx::is_permitted() {
+                if allows(Level::Amx) && amx::is_permitted() {
                     paths.push(Path::Amx);
                 }
             }
@@ -112,7 +116,7 @@ impl ProductKernel {
         paths.into_iter().map(Self).collect()
     }
 
-    /// The fastest that this machine has.
+    /// The fastest of them.
     #[must_use]
     pub fn best() -> Option<Self> {
         Self::available().pop()
@@ -161,7 +165,8 @@ impl ProductKernel {
     /// If `points` holds less than [`TILE`] rows of the length of the centers.
     pub fn with_blocks(self, points: &[Line], n_points: usize, blocks: &[CenterBlock], out: &mut [Products]) {
         let n_lines = blocks.first().map_or(0, CenterBlock::n_lines);
-        let are_whole = points.len() >= TILE * n_lines && n_points <= TILE;
+        let are_whole =
+            points.len() >= TILE * n_lines && n_points <= TILE && (n_lines > 0 || blocks.is_empty());
         assert!(are_whole && blocks.iter().all(|block| block.n_lines() == n_lines), "a tile is full rows");
         #[cfg(target_arch = "x86_64")]
         match self.0 {
@@ -672,40 +677,57 @@ mod tests {
         point.iter().zip(center).map(|(&x, &y)| i32::from(x) * (i32::from(y) + bias)).sum()
     }
 
-    proptest! {
-        #[test]
-        fn every_kernel_gives_the_sums_of_the_definition((n_columns, points, centers) in codes()) {
-            let n_lines = lines_of(n_columns);
-            let mut tile = vec![Line([1; LINE]); TILE * n_lines];
-            for (lines, codes) in tile.chunks_mut(n_lines).zip(&points) {
-                fill_lines(lines, codes);
+    fn check_sums(points: &[Vec<i8>], centers: &[Vec<i8>]) {
+        let n_columns = centers[0].len();
+        let n_lines = lines_of(n_columns);
+        let mut tile = vec![Line([1; LINE]); TILE * n_lines];
+        for (lines, codes) in tile.chunks_mut(n_lines).zip(points) {
+            fill_lines(lines, codes);
+        }
+        for kernel in ProductKernel::available() {
+            let mut block = CenterBlock::empty(n_columns);
+            for (start, codes) in centers.iter().enumerate() {
+                block.push(kernel, codes, -(start as i32));
             }
-            for kernel in ProductKernel::available() {
-                let mut block = CenterBlock::empty(n_columns);
-                for (start, codes) in centers.iter().enumerate() {
-                    block.push(kernel, codes, -(start as i32));
+            assert_eq!(block.n_centers(), centers.len());
+            let mut products = Products::UNSET;
+            kernel.with_block(&tile, points.len(), &block, &mut products);
+            let mut ones = Vec::new();
+            for (column, center) in centers.iter().enumerate() {
+                kernel.with_one(&tile[..points.len() * n_lines], &kernel.center_lines(center), &mut ones);
+                for (row, point) in points.iter().enumerate() {
+                    let expected = sum(point, center, kernel.bias());
+                    assert_eq!(products.0[row][column], expected - column as i32, "{kernel:?}");
+                    assert_eq!(ones[row], expected, "{kernel:?}");
                 }
-                prop_assert_eq!(block.n_centers(), centers.len());
-                let mut products = Products::UNSET;
-                kernel.with_block(&tile, points.len(), &block, &mut products);
-                let mut ones = Vec::new();
-                for (column, center) in centers.iter().enumerate() {
-                    kernel.with_one(&tile[..points.len() * n_lines], &kernel.center_lines(center), &mut ones);
-                    for (row, point) in points.iter().enumerate() {
-                        let expected = sum(point, center, kernel.bias());
-                        prop_assert_eq!(products.0[row][column], expected - column as i32, "{:?}", kernel);
-                        prop_assert_eq!(ones[row], expected, "{:?}", kernel);
-                    }
-                }
-                let bars: [i32; TILE] = std::array::from_fn(|row| products.0[row][0]);
-                let above = kernel.above(&products, &bars, points.len());
-                for row in 0..points.len() {
-                    for column in 0..BLOCK {
-                        let is_above = products.0[row][column] > bars[row];
-                        prop_assert_eq!(above[row] >> column & 1 == 1, is_above, "{:?}", kernel);
-                    }
+            }
+            let bars: [i32; TILE] = std::array::from_fn(|row| products.0[row][0]);
+            let above = kernel.above(&products, &bars, points.len());
+            for row in 0..points.len() {
+                for column in 0..BLOCK {
+                    let is_above = products.0[row][column] > bars[row];
+                    assert_eq!(above[row] >> column & 1 == 1, is_above, "{kernel:?}");
                 }
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn every_kernel_gives_the_sums_of_the_definition((_, points, centers) in codes()) {
+            check_sums(&points, &centers);
+        }
+    }
+
+    #[test]
+    fn the_longest_rows_do_not_overflow() {
+        let rows: Vec<Vec<i8>> = [127, -127].map(|code| vec![code; MAX_COLUMNS]).into();
+        check_sums(&rows, &rows);
+        let (columns, code) = (MAX_COLUMNS as i64, 127_i64);
+        // A product with the bias, half a squared norm, and a squared distance of codes that a ball adds.
+        let most = columns * code * (code + 128) + columns * code * code / 2 + 2 * code * code * columns + 4;
+        assert!(columns * code * (code + 128) < 1 << 30 && most < i64::from(i32::MAX));
+        // Both crossed sums of two levels.
+        assert!(2 * columns * code * (code + 128) < i64::from(i32::MAX));
     }
 }

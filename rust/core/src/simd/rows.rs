@@ -3,6 +3,9 @@
 //! value by value. Those with sums over a row are only ever compared with a margin for rounding.
 #![allow(unsafe_code, reason = "a function compiled for an instruction set can only be called so")]
 
+#[cfg(target_arch = "x86_64")]
+use crate::instruction_sets::{Level, allows};
+
 /// Lanes of a sum over a row.
 const LANES: usize = 16;
 
@@ -21,7 +24,8 @@ macro_rules! dispatched {
                 fn avx2($($argument: $kind),*) $(-> $result)? {
                     $inline($($argument),*)
                 }
-                if is_x86_feature_detected!("avx512bw")
+                if allows(Level::Avx512)
+                    && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vl")
                 {
@@ -29,7 +33,7 @@ macro_rules! dispatched {
                     // function itself is safe.
                     return unsafe { avx512($($argument),*) };
                 }
-                if is_x86_feature_detected!("avx2") {
+                if allows(Level::Avx2) && is_x86_feature_detected!("avx2") {
                     // SAFETY: as above.
                     return unsafe { avx2($($argument),*) };
                 }

@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayView1, ArrayView2};
 
-use crate::{Error, Result};
+use crate::{Error, Result, limits};
 
 /// For each row the rows that it is similar to, -1 for none, and how similar.
 #[derive(Clone, Copy, Debug)]
@@ -89,9 +89,7 @@ impl Columns {
     /// Sorts the lists by neighbour, by counting.
     pub(super) fn of(lists: NeighbourLists<'_>) -> Result<Self> {
         let n_rows = lists.neighbours.nrows();
-        if u32::try_from(n_rows).is_err() {
-            return Err(Error::array("points", format!("{n_rows} rows"), "at most 4,294,967,295 rows"));
-        }
+        limits::check_rows("points", n_rows)?;
         let mut starts = counted(lists)?;
         let mut edges = vec![Edge { row: 0, similarity: 0.0 }; starts[n_rows]];
         // The start of a column moves to its end, which is the start of the next.
