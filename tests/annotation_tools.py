@@ -6,7 +6,8 @@ import json
 
 import polars as pl
 
-from tasksel.annotation.spreadsheets import defused, read_table, write_table
+from tasksel.annotation.spreadsheets import read_table, write_table
+from tasksel.csv_cells import defused
 
 FORMATS = ("label-studio", "argilla", "jsonl", "csv", "hf")
 

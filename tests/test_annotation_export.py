@@ -66,6 +66,17 @@ def rows_of(folder, to):
         yield from frame.select("id", "rank", "prompt", "suggestion", "suggestion_confidence").iter_rows()
 
 
+@pytest.mark.parametrize("to", ["csv", "hf"])
+def test_an_export_that_was_answered_is_not_replaced(export, to):
+    made, folder = export(to)
+    assert export(to)[0] == made
+    answers = folder / made.files[0]
+    answers.write_bytes(answers.read_bytes() + b"an answer")
+    with pytest.raises(ConfigError, match="has changed since it was exported, so it may hold answers"):
+        export(to)
+    assert answers.read_bytes().endswith(b"an answer")
+
+
 @pytest.mark.parametrize("to", FORMATS)
 def test_every_format_has_id_rank_prompt_and_suggestion(export, to):
     summary, folder = export(to, scores=SCORES)

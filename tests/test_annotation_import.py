@@ -371,7 +371,7 @@ def test_malformed_files_get_one_sentence(name, content, message, tmp_path, pool
 def test_what_is_not_there_is_named(tmp_path, pool):
     with pytest.raises(AnnotationError, match="does not exist"):
         tasksel.import_labels(tmp_path / "nothing.csv", into=tmp_path / "run", selection=pool)
-    with pytest.raises(AnnotationError, match="does not exist"):
+    with pytest.raises(AnnotationError, match="cannot be a file name"):
         tasksel.import_labels("x\0y.csv", into=tmp_path / "run", selection=pool)
     (tmp_path / "folder").mkdir()
     with pytest.raises(AnnotationError, match="holds no answers"):

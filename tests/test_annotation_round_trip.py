@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import tasksel
 from annotation_tools import FORMATS, answer_all
-from tasksel.annotation.spreadsheets import defused, undefused
+from tasksel.csv_cells import defused, undefused
 
 HOSTILE = [
     '=HYPERLINK("http://example.org","x")\r\n\x00 and "quotes", commas; semicolons\t',

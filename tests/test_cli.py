@@ -112,14 +112,14 @@ def test_hostile_task_names_do_not_steer_the_terminal(tmp_path: Path) -> None:
     assert "[bold]markup[/bold]" in done.stdout
 
 
-def test_an_unwritable_folder_is_a_sentence_and_exit_code_1(pool: Path) -> None:
+def test_an_unwritable_folder_is_a_sentence_and_exit_code_2(pool: Path) -> None:
     if os.geteuid() == 0:
         out = Path("/proc/tasksel-cannot-write-here")
     else:
         out = pool.parent / "sealed" / "out"
         out.parent.mkdir(mode=0o500)
     done = run_tasksel("select", pool, "--budget", 3, "--out", out)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert str(out) in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -43,7 +43,7 @@ def test_a_float32_array_is_not_copied() -> None:
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        ("nothing", "no embeddings column 'nothing'; the pool has prompt"),
+        ("nothing", "no embeddings column 'nothing'; the pool has 'prompt'"),
         ("prompt", "type String"),
         ("missing.npy", "no embeddings file"),
         (VECTORS[:3], "has 3 rows, the pool has 4"),
@@ -209,7 +209,7 @@ def test_the_column_is_embedding_or_the_only_one_or_the_one_named(tmp_path: Path
     np.testing.assert_array_equal(read_embeddings(f"{both}:other", IDS), -VECTORS)
     two = saved(PARQUET.rename({"embedding": "first"}).with_columns(second="first"), tmp_path)
     with pytest.raises(
-        SchemaError, match=r"more than one list column \(first, second\): name one, as in vec"
+        SchemaError, match=r"more than one list column \('first', 'second'\): name one, as in vec"
     ):
         read_embeddings(two, IDS)
     np.testing.assert_array_equal(read_embeddings(f"{two}:second", IDS), VECTORS)
@@ -231,7 +231,7 @@ def test_ids_that_are_numbers_are_joined_as_text(tmp_path: Path) -> None:
             "no id is in the pool: the file has 'w', the pool",
         ),
         (PARQUET.drop("id")[:3], "no column 'id' and 3 rows, the pool has 4"),
-        (PARQUET.drop("embedding"), "no list column 'embedding' of numbers; columns are id, x"),
+        (PARQUET.drop("embedding"), "no list column 'embedding' of numbers; columns are 'id', 'x'"),
         (PARQUET.with_columns(embedding=pl.lit([1, 2])), "numbers of type int"),
         (PARQUET.with_columns(embedding=pl.Series([[1.0], [1.0, 2.0], [1.0], [1.0]])), "vectors of 1 to 2"),
         (PARQUET.with_columns(embedding=pl.Series([[1.0], [1.0], None, [1.0]])), "no embedding in row 2"),

@@ -495,7 +495,9 @@ def test_a_setting_of_no_use_is_refused(pool, encoder, tmp_path, settings, sente
 
 
 def test_a_column_that_is_not_there_is_named(pool, tmp_path):
-    with pytest.raises(SchemaError, match="no embeddings column 'vectors'; the pool has id, task, prompt"):
+    with pytest.raises(
+        SchemaError, match="no embeddings column 'vectors'; the pool has 'id', 'task', 'prompt'"
+    ):
         embed(pool, out=tmp_path, embed_from="column:vectors")
 
 

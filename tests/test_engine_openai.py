@@ -402,7 +402,7 @@ def test_no_server_is_a_sentence(served):  # noqa: F811
         ({"max_concurrency": 0}, "max_concurrency is 0"),
         ({"prompt_template": "no place"}, "0 times"),
         ({"api": "chat", "prompt_template": "{prompt}"}, "goes with the api completions"),
-        ({"base_url": "ftp://host"}, "scheme 'ftp'"),
+        ({"base_url": "ftp://host"}, "no address of an endpoint"),
     ],
 )
 def test_wrong_settings_are_refused(options, sentence):

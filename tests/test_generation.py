@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 
 import numpy as np
@@ -325,6 +326,28 @@ def test_ended_rows_leave_the_batch(tiny):
     BatchGenerator(tiny, max_new_tokens=NEW_TOKENS).generate(prompts)
     hook.remove()
     assert rows[-1] < rows[-NEW_TOKENS]
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+def test_the_loop_is_used_whatever_a_model_calls_its_cache(tiny, monkeypatch, name):
+    forward = tiny.model.forward
+    (theirs,) = {"cache", "past_key_values"} & inspect.signature(forward).parameters.keys()
+    parameters = ["input_ids", "attention_mask", "position_ids", "logits_to_keep", name]
+    kinds = [inspect.Parameter(each, inspect.Parameter.KEYWORD_ONLY, default=None) for each in parameters]
+
+    def renamed(**given):
+        return forward(**{theirs if each == name else each: value for each, value in given.items()})
+
+    renamed.__signature__ = inspect.Signature(kinds)
+    loop = GreedyLoop(tiny)
+    prompts = [encoded.token_ids for encoded in encode(tiny, PROMPTS)]
+    expected = loop.answer(prompts, max_new_tokens=3, states=PromptStates(tiny.model, is_wanted=False))
+    monkeypatch.setattr(tiny.model, "forward", renamed)
+    assert GreedyLoop.fits(tiny)
+    answered = GreedyLoop(tiny).answer(
+        prompts, max_new_tokens=3, states=PromptStates(tiny.model, is_wanted=False)
+    )
+    np.testing.assert_array_equal(answered[0], expected[0])
 
 
 def test_rows_that_are_asked_for_ends_every_few_steps_lose_nothing(tiny):

@@ -430,7 +430,10 @@ def test_a_kill_while_folders_change_places_loses_nothing(tmp_path):
         if killed_after > 0:
             ledger.put_aside("score", folder, old.fingerprint)
         if killed_after > 1:
-            write_json(run / "stages" / "score.json", {"inputs": dict(new.inputs), "settings": {"x": 2}})
+            write_json(
+                run / "stages" / "score.json",
+                {"format_version": 1, "inputs": dict(new.inputs), "settings": {"x": 2}},
+            )
         if killed_after > 2:
             kept.rename(folder)
         ledger.begin("score", folder, new)

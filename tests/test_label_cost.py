@@ -152,3 +152,15 @@ def test_a_price_for_every_label_asks_for_no_lengths(pool):
         pool.drop("cost", "token_logprobs"), budget_cost=1, prices={"per_1k_prompt_tokens": 10}
     )
     assert by_prompt.manifest["figures"]["label_cost"] <= 1
+
+
+def test_money_that_does_not_buy_the_first_prompt_says_what_that_costs():
+    pool = pl.DataFrame({"id": ["a", "b"], "prompt": ["x", "y"], "task": ["t", "t"], "cost": [7.0, 1.0]})
+    with pytest.raises(BudgetError, match=r"The budget of 3 in money .*costs 7\."):
+        tasksel.select(pool, budget_cost=3, strategy="k-center", embeddings=np.eye(2, dtype=np.float32))
+
+
+def test_a_task_that_costs_nothing_has_no_value_per_cost():
+    pool = pl.DataFrame({"id": ["a", "b"], "prompt": ["x", "y"], "task": ["s", "t"], "cost": [7.0, 0.0]})
+    with pytest.raises(ConfigError, match=r"A task whose labels cost nothing .*leave --per-cost out\."):
+        tasksel.select(pool, budget_cost=7, per_cost=True, strategy="task-diversity")

@@ -157,8 +157,10 @@ def is_needed(requirement, python_version):
     vLLM pins other versions of what the pins hold, and lives in an environment of its own.
     """
     extras = {"", *importlib.metadata.metadata("tasksel").get_all("Provides-Extra")} - {"vllm"}
+    # maturin writes python_version of pyproject.toml as python_full_version.
+    python = {"python_version": python_version, "python_full_version": f"{python_version}.0"}
     return requirement.marker is None or any(
-        requirement.marker.evaluate({"python_version": python_version, "extra": extra}) for extra in extras
+        requirement.marker.evaluate({**python, "extra": extra}) for extra in extras
     )
 
 

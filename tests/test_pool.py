@@ -522,7 +522,10 @@ def test_what_polars_cannot_type_is_named_in_a_note(tmp_path):
         '{"prompt": "a", "m": 1.5, "big": 1}\n{"prompt": "b", "m": true, "big": ' + "9" * 60 + "}\n"
     )
     pool = load_pool(path)
-    assert "Values of mixed types or deep nesting are kept as JSON text in: m, big." in pool.notes
+    assert (
+        "Values of mixed types, deep nesting or very many keys are kept as JSON text in: 'm', 'big'."
+        in pool.notes
+    )
     assert pool.frame["big"].to_list() == ["1", "9" * 60]
 
 

@@ -73,10 +73,16 @@ def write_records(run, texts, *, count=40):
     examples = pl.read_parquet(run / "plan" / "examples.parquet").head(count)
     prompts = [texts[row % len(texts)] for row in range(examples.height)]
     records = examples.drop("tier").rename({"stratum": "task"})
-    records = records.with_columns(prompt=pl.Series(prompts), response=pl.lit(None, pl.String))
+    records = records.with_columns(
+        id=pl.Series([f"record-{row}" for row in range(examples.height)]),
+        prompt=pl.Series(prompts),
+        response=pl.lit(None, pl.String),
+        item=pl.lit("{}"),
+    )
     (run / "generation").mkdir()
     records.write_parquet(run / "generation" / "records.parquet")
     manifest = {
+        "format_version": 1,
         "tier": 40,
         "settings": {"model": "demo", "provider": "hf"},
         "replies": 9,

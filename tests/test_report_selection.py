@@ -172,7 +172,7 @@ def test_a_selection_alone_is_reported_with_what_it_has(run, tmp_path, plots):
 def test_several_selections_stand_beside_each_other(tmp_path, plots):
     run = make_run(tmp_path / "run", make_pool(90), budget=30, names=("selections/one", "selections/two"))
     (run / "evaluations" / "one").mkdir(parents=True)
-    (run / "evaluations" / "one" / "manifest.json").write_text("{}")
+    (run / "evaluations" / "one" / "manifest.json").write_text('{"format_version": 1}')
     figures = {"macro": {"mean": 0.5, "low": 0.4, "high": 0.6}, "micro": {"mean": 0.25, "low": None}}
     suites = {"suites": [{"suite": "exact", "figures": {"exact_match": figures}}]}
     (run / "evaluations" / "one" / "report.json").write_text(json.dumps(suites))

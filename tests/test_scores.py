@@ -100,7 +100,7 @@ def test_a_manifest_of_another_format_is_refused(tmp_path, manifest, sentence):
 def test_a_folder_without_scores_and_a_missing_file_are_named(tmp_path):
     with pytest.raises(SchemaError, match="holds no scores"):
         read_scores(tmp_path, POOL_IDS)
-    with pytest.raises(SchemaError, match=r"no-such-file\.parquet do not exist"):
+    with pytest.raises(SchemaError, match=r"no-such-file\.parquet does not exist"):
         read_scores(tmp_path / "no-such-file.parquet", POOL_IDS)
 
 
@@ -244,7 +244,7 @@ def test_an_unknown_metric_lists_those_allowed():
 
 
 def test_no_usable_column_names_those_there():
-    with pytest.raises(SchemaError, match=r"Scores frame: .*columns are id, grade\. Needed is one of: "):
+    with pytest.raises(SchemaError, match=r"Scores frame: .*columns are 'id', 'grade'\. Needed is one of: "):
         read_scores(pl.DataFrame({"id": ["a"], "grade": [1.0]}), POOL_IDS)
 
 
@@ -580,6 +580,19 @@ def check_real_confidences(frame):
 
 def test_real_confidences_of_exactly_0_and_1_and_real_logits():
     check_real_confidences(excerpt("llm_confidence", ["confidence", "raw_logit"]))
+
+
+@pytest.mark.parametrize("top_k", [5, None])
+def test_entropies_of_the_likeliest_tokens_alone_are_said_to_be_that(tmp_path, top_k):
+    entropies = token_frame([[0.5, 1.0], [], None, [2.0]], name="token_entropy")
+    likeliest = pl.Series("entropy_top_k", [top_k] * 4, dtype=pl.Int32)
+    entropies.with_columns(likeliest).write_parquet(tmp_path / "scores.parquet")
+    scores = read_scores(tmp_path / "scores.parquet", POOL_IDS, metric="entropy")
+    assert np.array_equal(scores.log_confidence, [-0.75, np.nan, np.nan, -2.0], equal_nan=True)
+    notes = [note for note in scores.notes if "truncated" in note]
+    assert [note.partition(" likeliest")[0] for note in notes] == (
+        [] if top_k is None else ["Entropies are truncated: made from the 5"]
+    )
 
 
 def check_real_judge(path, *, n_rows, n_null):

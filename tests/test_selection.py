@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 import tasksel
 import tasksel_core
+from tasksel.csv_cells import undefused_texts
 from tasksel.findings import effective_number
+from tasksel.selection_files import read_selection
 from tasksel_core.errors import BudgetError, ConfigError, SchemaError, UnknownStrategyError
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
@@ -131,7 +133,10 @@ def test_text_that_breaks_formats_survives_the_files(tmp_path: Path) -> None:
     assert sorted(json.loads(line)["prompt"] for line in lines) == sorted(hostile)
     # Not the csv module: that of Python 3.10 refuses NUL.
     allocation = pl.read_csv(tmp_path / "allocation.csv", infer_schema=False, empty_string_is_null=False)
-    assert allocation["task"].to_list() == selection.allocation["task"].to_list()
+    assert "'=cmd()" in allocation["task"]
+    assert undefused_texts(allocation)["task"].to_list() == selection.allocation["task"].to_list()
+    read_back = read_selection(tmp_path).allocation
+    assert read_back["task"].to_list() == selection.allocation["task"].to_list()
 
 
 def test_bytes_dates_and_nested_columns_reach_the_jsonl(tmp_path: Path) -> None:

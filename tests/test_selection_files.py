@@ -84,7 +84,8 @@ def test_a_job_says_where_the_inputs_are(pool):
     run = pool.parent / "run"
     out = run / "selections" / "first"
     tasksel.select(pool, budget=5, task_column="kind", out=out)
-    (run / "job.json").write_text(json.dumps({"inputs": {"pool": "../pool.parquet", "embeddings": "vector"}}))
+    inputs = {"pool": "../pool.parquet", "embeddings": "vector"}
+    (run / "job.json").write_text(json.dumps({"format_version": 1, "inputs": inputs}))
     inputs = find_inputs(out)
     assert replay(read_selection(out), inputs).frame.height == 5
     assert inputs.embeddings == "vector"

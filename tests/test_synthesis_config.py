@@ -212,7 +212,7 @@ MISTAKES = {
     ),
     "base url": (
         "total = 5\n" + LEVELS + "[model]\nprovider = 'openai'\nmodel = 'm'\nbase_url = 'ftp://x'",
-        "scheme 'ftp'",
+        "no address of an endpoint",
     ),
     "hf with url": ("total = 5\n" + LEVELS + "[model]\nbase_url = 'http://x'", "goes with an endpoint"),
     "max cost": ("total = 5\n" + LEVELS + "[limits]\nmax_cost = 1.0", "wants \\[price\\]"),

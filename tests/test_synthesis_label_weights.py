@@ -263,7 +263,7 @@ def test_mistakes_on_the_command_line(files):
     wrong = [
         (["--target", "good"], "LABEL=SHARE"),
         (["--to", files / "real.parquet", "--metric", "ok"], "--evaluate and --metric go together"),
-        (["--to", files / "real.parquet", "--out", train], "would overwrite what is read"),
+        (["--to", files / "real.parquet", "--out", train], "which is read"),
         ([], "Either real data"),
     ]
     for arguments, sentence in wrong:

@@ -169,7 +169,7 @@ MISTAKES = {
     "equal samples": ({"model": "demo", "samples": 2, "temperature": 0}, "the same answer"),
     "template": ({"model": "demo", "prompt_template": "Q:"}, "holds {prompt} 0 times"),
     "local endpoint": ({"model": "demo", "provider": "hf", "endpoint": "http://h"}, "goes with an endpoint"),
-    "no url": ({"model": "m", "endpoint": "localhost:8000"}, "The endpoint has the scheme"),
+    "no url": ({"model": "m", "endpoint": "localhost:8000"}, "The endpoint is no address"),
     "query": ({"model": "m", "endpoint": "https://h/v1?key=sk-secret"}, "query"),
     "password": ({"model": "m", "endpoint": "https://me:sk-secret@h/v1"}, "without user or password"),
     "key": ({"model": "m", "endpoint": "https://h", "key_variable": "sk-secret"}, "keys do not belong"),

@@ -15,7 +15,9 @@ from tasksel.causal_model_folder import (
     loading_errors,
     model_sha256,
 )
+from tasksel.causal_model_trust import refuse_foreign_files, unreadable_model
 from tasksel.suggestions import did_you_mean
+from tasksel.word_cache import without_word_cache
 from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, MissingExtraError
 
@@ -135,7 +137,9 @@ def load_model(
         hint = did_you_mean(dtype, DTYPES)
         raise ConfigError(f"dtype is {dtype!r}; allowed are {', '.join(DTYPES)}.{hint}")
     _import_backend()
-    folder = str(find_model_folder(model))
+    model_folder = find_model_folder(model)
+    refuse_foreign_files(model, model_folder)
+    folder = str(model_folder)
     adapter_folder = None if adapter is None else find_adapter_folder(adapter)
     torch_device = find_device(device)
     with quiet_transformers():
@@ -222,7 +226,7 @@ def _load_config(model: str, folder: str) -> Any:
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except loading_errors() as error:
-        raise ConfigError(f"The model {model!r} cannot be read: {first_line(error)}") from error
+        raise unreadable_model(f"The model {model!r} cannot be read", error) from error
     causal = {name for names in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values() for name in _as_tuple(names)}
     architectures = tuple(config.architectures or ())
     if config.is_encoder_decoder or (architectures and not causal.intersection(architectures)):
@@ -235,11 +239,10 @@ def _load_tokenizer(model: str, folder: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except loading_errors() as error:
-        raise ConfigError(
-            f"The model {model!r} has no tokenizer that can be read: {first_line(error)}"
-        ) from error
+        raise unreadable_model(f"The model {model!r} has no tokenizer that can be read", error) from error
+    return without_word_cache(tokenizer)
 
 
 def _load_weights(model: str, folder: str, dtype: str) -> Any:
@@ -255,7 +258,7 @@ def _load_weights(model: str, folder: str, dtype: str) -> Any:
             output_loading_info=True,
         )
     except loading_errors() as error:
-        raise ConfigError(f"The model {model!r} cannot be loaded: {first_line(error)}") from error
+        raise unreadable_model(f"The model {model!r} cannot be loaded", error) from error
     missing = sorted(loading["missing_keys"])
     if missing:
         raise ConfigError(

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import IO, Any
 
+from tasksel.causal_model_trust import refuse_foreign_adapter
 from tasksel.run_folder import file_sha256
 from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, MissingExtraError
@@ -91,7 +92,7 @@ def find_adapter_folder(adapter: str) -> Path:
     Raises
     ------
     ConfigError
-        There is no such folder, or it holds no adapter in safetensors.
+        There is no such folder, or it holds no LoRA adapter in safetensors.
     """
     given = Path(adapter).expanduser()
     if not given.is_dir():
@@ -103,14 +104,14 @@ def find_adapter_folder(adapter: str) -> Path:
         raise ConfigError(f"The folder {adapter} holds no adapter: it has no {_ADAPTER_CONFIG}.")
     if not (folder / _ADAPTER_WEIGHTS).is_file():
         raise ConfigError(f"The adapter {folder} has no {_ADAPTER_WEIGHTS}; other formats are not read.")
-    _read_adapter_config(folder)
+    refuse_foreign_adapter(adapter, _read_adapter_config(folder))
     return folder
 
 
 def _read_adapter_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / _ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{folder / _ADAPTER_CONFIG} cannot be read as JSON ({error}).") from error
     if not isinstance(config, dict):
         raise ConfigError(f"{folder / _ADAPTER_CONFIG} holds no JSON object.")
@@ -219,7 +220,7 @@ def _tensor_ranges(path: Path, header: bytes) -> list[tuple[int, int]]:
         return sorted(
             tuple(entry["data_offsets"]) for name, entry in entries.items() if name != "__metadata__"
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path} is not a safetensors file: its header cannot be read.") from error
 
 

@@ -130,6 +130,13 @@ def fit_width(alt: Any, chart: Any, width: int, height: Any) -> Any:
     return chart.properties(width=width, height=height, autosize=fitted)
 
 
+class _PageEncoder(json.JSONEncoder):
+    """Writes JSON that nothing in it can end: altair puts it into a script of the page as it is."""
+
+    def encode(self, o: Any) -> str:
+        return super().encode(o).replace("<", "\\u003c")
+
+
 def save_chart(chart: Any, path: str | os.PathLike[str]) -> None:
     """Write a chart as a picture or a page that needs nothing from the network.
 
@@ -153,7 +160,8 @@ def save_chart(chart: Any, path: str | os.PathLike[str]) -> None:
         raise ConfigError(f"{place.name} ends in {place.suffix!r}; allowed are .html, .png and .svg.")
     import_altair()
     # `inline` puts the scripts of a page into it instead of naming them on a server.
-    options: dict[str, Any] = {"inline": True} if kind == "html" else {"scale_factor": _PNG_SCALE}
+    page = {"inline": True, "json_kwds": {"cls": _PageEncoder}}
+    options: dict[str, Any] = page if kind == "html" else {"scale_factor": _PNG_SCALE}
     with atomic_path(place) as temporary:
         chart.save(str(temporary), format=kind, **options)
 

@@ -12,6 +12,7 @@ from tasksel import cli_annotate_teacher
 from tasksel.cli_errors import reported_errors
 from tasksel.cli_options import DebugOption, JsonOption, QuietOption
 from tasksel.cli_output import print_json, shown_progress
+from tasksel.file_places import file_trouble
 from tasksel_core.errors import ConfigError
 
 __all__ = ["annotate_app", "register"]
@@ -92,6 +93,9 @@ def export_command(
 def _text_of(path: Path | None) -> str | None:
     if path is None:
         return None
+    trouble = file_trouble(path)
+    if trouble is not None:
+        raise ConfigError(f"The guidelines {path} cannot be read, as that {trouble}; a text file is wanted.")
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

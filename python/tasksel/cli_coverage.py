@@ -13,6 +13,7 @@ from tasksel.cli_completion import complete_sentence_models
 from tasksel.cli_errors import NOT_GOOD_ENOUGH, reported_errors
 from tasksel.cli_options import DebugOption, DeviceOption, JsonOption, QuietOption, SeedOption
 from tasksel.cli_output import print_json, shown_progress
+from tasksel.file_places import file_trouble
 from tasksel.suggestions import did_you_mean
 from tasksel.terminal_coverage import print_coverage
 from tasksel_core.errors import ConfigError, SchemaError
@@ -121,10 +122,13 @@ def _labels(frame: pl.DataFrame, column: str, where: str) -> list[Any]:
 
 
 def _excluded_rows(path: Path, real: pl.DataFrame) -> npt.NDArray[np.int64]:
+    trouble = file_trouble(path)
+    if trouble in ("does not exist", "is a folder"):
+        raise SchemaError(f"There is no file {path} with ids to leave out.")
+    if trouble is not None:
+        raise SchemaError(f"The file {path} {trouble}; a text file with ids to leave out is wanted.")
     try:
         ids = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (FileNotFoundError, IsADirectoryError):
-        raise SchemaError(f"There is no file {path} with ids to leave out.") from None
     except UnicodeDecodeError as error:
         raise SchemaError(f"{path} is no text file of ids ({error}).") from None
     place = {each: row for row, each in enumerate(real["id"].to_list())}

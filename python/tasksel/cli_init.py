@@ -13,6 +13,7 @@ from tasksel.cli_errors import reported_errors
 from tasksel.cli_options import DebugOption, IdColumnOption, JsonOption, QuietOption, TaskColumnOption
 from tasksel.cli_output import print_json
 from tasksel.strategies import DEFAULT_STRATEGY
+from tasksel.terminal import shown_path
 
 __all__ = ["register"]
 
@@ -77,8 +78,8 @@ def init_command(
             print_json({"file": str(out), "found": template.found, "set": template.values})
         elif not quiet:
             for sentence in template.found:
-                typer.echo(f"Found {sentence}")
-            typer.echo(f"Wrote {out}. Next: tasksel run {out} --dry-run")
+                typer.echo(f"Found {shown_path(sentence)}")
+            typer.echo(f"Wrote {shown_path(out)}. Next: tasksel run {shown_path(out)} --dry-run")
 
 
 def _flag_texts(root: Any) -> dict[str, dict[str, Any]]:

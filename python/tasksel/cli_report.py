@@ -10,6 +10,7 @@ import typer
 from tasksel.cli_errors import reported_errors
 from tasksel.cli_options import DebugOption, JsonOption, QuietOption, SeedOption
 from tasksel.cli_output import print_json
+from tasksel.terminal import shown_path
 
 __all__ = ["register"]
 
@@ -98,6 +99,6 @@ def report_command(
                 }
             )
         elif not quiet:
-            typer.echo(f"Wrote {report}")
+            typer.echo(f"Wrote {shown_path(report)}")
             if written:
-                typer.echo(f"Wrote {len(written)} plot{'s' * (len(written) != 1)} to {plots}")
+                typer.echo(f"Wrote {len(written)} plot{'s' * (len(written) != 1)} to {shown_path(plots)}")

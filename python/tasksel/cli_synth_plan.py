@@ -11,6 +11,7 @@ from rich.console import Console
 from tasksel.cli_errors import reported_errors
 from tasksel.cli_options import DebugOption, JsonOption, QuietOption, SeedOption
 from tasksel.cli_output import print_json
+from tasksel.file_places import refuse_overwriting
 from tasksel_core.errors import ConfigError
 
 __all__ = ["read_targets", "register"]
@@ -85,8 +86,8 @@ def weights_command(
     with reported_errors(debug=debug, stopped="Nothing was written."):
         if (evaluate is None) != (metric is None):
             raise ConfigError("--evaluate and --metric go together.")
-        if out is not None and out.resolve() in {each.resolve() for each in (train, to, evaluate) if each}:
-            raise ConfigError(f"Writing to {out} would overwrite what is read; choose another file.")
+        if out is not None:
+            refuse_overwriting([out], (train, to, evaluate))
         targets = read_targets(target) if target else None
         weights = weigh_labels(train, to, column=column, targets=targets, smoothing=smoothing, cap=cap)
         both = None

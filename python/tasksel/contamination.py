@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from tasksel.embedding import read_embeddings
+from tasksel.file_places import refuse_overwriting
 from tasksel.pool import load_pool
-from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, write_json
+from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, make_folder, write_json
 from tasksel.run_folder_frames import write_frame
 from tasksel.run_folder_identity import find_versions
 from tasksel.text_shingles import hash_word_runs, number_words, word_keys
@@ -142,6 +143,8 @@ def check_contamination(
         raise ConfigError(
             f"Nothing to compare with was named; allowed are files and {', '.join(BENCHMARK_NAMES)}."
         )
+    if out is not None:
+        refuse_overwriting((Path(out) / name for name in (HITS_NAME, MANIFEST_NAME)), (pool, *against))
     loaded = load_pool(pool, task_column=task_column, id_column=id_column)
     folder = None if benchmarks is None else Path(benchmarks)
     paths = {str(each): _find_reference(each, folder) for each in against}
@@ -301,7 +304,7 @@ def _count_similar(similar: pl.DataFrame | None) -> dict[str, int | None]:
 
 
 def _write(folder: Path, result: Contamination) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_frame(folder / HITS_NAME, result.hits)
     manifest = {
         "format_version": FORMAT_VERSION,

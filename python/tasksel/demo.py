@@ -11,7 +11,7 @@ from tasksel.evaluation import EvaluationSettings, evaluate
 from tasksel.evaluation_figures import pool_weighted_mean
 from tasksel.hidden_states import embed_hidden_states
 from tasksel.pool import load_pool
-from tasksel.run_folder import write_text
+from tasksel.run_folder import make_folder, write_text
 from tasksel.run_folder_frames import write_array, write_frame
 from tasksel.scoring import ScoreProgress, ScoreSummary, score
 from tasksel.selection import Selection, select
@@ -161,8 +161,10 @@ def run_demo(
         torch or transformers is not installed.
     """
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    loaded = _demo_pool(folder, pool, seed=seed, task_column=task_column, id_column=id_column)
+    if pool is None:
+        loaded = _toy_pool(folder, seed)
+    else:
+        loaded = load_pool(pool, task_column=task_column, id_column=id_column)
     if "task" not in loaded.frame.columns:
         raise SchemaError(
             f"{loaded.name} has no task column, which the demo needs; it has "
@@ -210,17 +212,9 @@ def run_demo(
     )
 
 
-def _demo_pool(
-    folder: Path,
-    pool: str | os.PathLike[str] | None,
-    *,
-    seed: int,
-    task_column: str | None,
-    id_column: str | None,
-) -> Pool:
-    """Load the user's pool, or write the embedded one to the folder, where it can be looked at."""
-    if pool is not None:
-        return load_pool(pool, task_column=task_column, id_column=id_column)
+def _toy_pool(folder: Path, seed: int) -> Pool:
+    """Write the embedded pool to the folder, where it can be looked at."""
+    make_folder(folder)
     path = folder / "pool.parquet"
     write_frame(path, make_toy_pool(seed))
     return load_pool(path)

@@ -7,26 +7,30 @@ memory goes to a file that is mapped, so that a pool may have more vectors than 
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from tasksel.embedding_column import column_vectors
-from tasksel.embedding_parquet import read_parquet_vectors
+from tasksel.embedding_parquet import missing_vectors, read_parquet_vectors
 from tasksel.embedding_shards import read_run_vectors
 from tasksel.embedding_storage import as_float32, is_floating
+from tasksel.file_places import file_trouble
+from tasksel.pool_file_scan import first_clause
+from tasksel.wording import listed
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
-    import os
-
     import polars as pl
     from numpy.typing import NDArray
 
 __all__ = ["embeddings_sha256", "read_embeddings"]
 
 HASH_ROWS = 4096
+_ARCHIVE = b"PK"
 
 
 def read_embeddings(
@@ -76,7 +80,7 @@ def read_embeddings(
         if _is_folder(name):
             return read_run_vectors(path, frame)
         raise SchemaError(
-            f"There is no embeddings column {name!r}; the pool has {', '.join(frame.columns)}. "
+            f"There is no embeddings column {name!r}; the pool has {listed(frame.columns)}. "
             "Allowed: a list column of the pool, a run folder of `tasksel embed`, or a path that ends in "
             ".npy or .parquet."
         )
@@ -113,15 +117,41 @@ def _is_folder(name: str) -> bool:
 
 
 def _load_npy(path: Path) -> NDArray[Any]:
+    trouble = file_trouble(path)
+    if trouble is not None:
+        raise missing_vectors(path, trouble)
     try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise SchemaError(f"There is no embeddings file {path}.") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise SchemaError(f"{path} is not a readable .npy file of numbers ({error}).") from error
-    if not isinstance(loaded, np.ndarray):
-        raise SchemaError(f"{path} is an .npz archive; allowed: one array in an .npy file.")
-    return loaded
+        with path.open("rb") as source:
+            wrong = _npy_trouble(source)
+        if wrong is None:
+            loaded: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+            return loaded
+    except (OSError, ValueError, EOFError, OverflowError, SyntaxError, RecursionError, MemoryError) as error:
+        wrong = first_clause(error)
+    raise SchemaError(f"{path} is not a readable .npy file of numbers ({wrong}).")
+
+
+def _npy_trouble(source: IO[bytes]) -> str | None:
+    """Compare what the header of a file says with the file, which numpy does by mapping it.
+
+    numpy leaves the file open where that fails, and advises pickle where the header is none.
+    """
+    begin = source.read(len(np.lib.format.MAGIC_PREFIX))
+    if begin.startswith(_ARCHIVE):
+        return "it is an archive, as .npz files are; allowed: one array"
+    if begin != np.lib.format.MAGIC_PREFIX:
+        return "it does not begin as one does"
+    source.seek(0)
+    version = np.lib.format.read_magic(source)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(source)
+    if dtype.hasobject:
+        return "it holds pickled objects"
+    start = source.tell()
+    n_bytes = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or n_bytes > source.seek(0, os.SEEK_END) - start:
+        return f"its header says shape {shape}, and there are {source.tell() - start:,} bytes"
+    return None
 
 
 def _checked(vectors: NDArray[Any], name: str, n_rows: int) -> NDArray[np.float32]:

@@ -9,7 +9,10 @@ import polars as pl
 
 from tasksel.embedding_column import column_vectors, is_vectors
 from tasksel.embedding_storage import is_floating, new_vectors
+from tasksel.file_places import file_trouble
 from tasksel.pool_files import scan_file
+from tasksel.pool_parquet import check_fits, damage_named
+from tasksel.wording import listed
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["join_vectors", "read_parquet_vectors"]
+__all__ = ["join_vectors", "missing_vectors", "read_parquet_vectors"]
 
 DEFAULT_COLUMN = "embedding"
 BATCH_ROWS = 16_384
@@ -50,16 +53,24 @@ def read_parquet_vectors(path: Path, column: str | None, frame: pl.DataFrame) ->
     OSError
         The disk has no room for a temporary file.
     """
-    if not path.is_file():
-        raise SchemaError(f"There is no embeddings file {path}.")
+    trouble = file_trouble(path)
+    if trouble is not None:
+        raise missing_vectors(path, trouble)
     lazy = scan_file(path, text_columns=(), eager=False).frame
     name = _vector_column(lazy.collect_schema(), column, path)
-    try:
-        return join_vectors(lazy, name, frame)
-    except pl.exceptions.PolarsError as error:
-        raise SchemaError(f"{path.name} cannot be read as Parquet ({error}); write it again.") from error
-    except SchemaError as error:
-        raise SchemaError(f"{path.name}: {error}") from error
+    check_fits(path, ("id",))
+    with damage_named(path):
+        try:
+            return join_vectors(lazy, name, frame)
+        except SchemaError as error:
+            raise SchemaError(f"{path.name}: {error}") from error
+
+
+def missing_vectors(path: Path, trouble: str) -> SchemaError:
+    """Make the error for a path at which no file of vectors stands; `trouble` as of `file_trouble`."""
+    if trouble == "does not exist":
+        return SchemaError(f"There is no embeddings file {path}.")
+    return SchemaError(f"The embeddings file {path} {trouble}; allowed: an .npy or a .parquet file.")
 
 
 def join_vectors(lazy: pl.LazyFrame, column: str, frame: pl.DataFrame) -> NDArray[np.float32]:
@@ -88,10 +99,10 @@ def _vector_column(schema: pl.Schema, column: str | None, path: Path) -> str:
         return DEFAULT_COLUMN if DEFAULT_COLUMN in lists else lists[0]
     if column in lists:
         return column
-    found = f"its list columns are {', '.join(lists)}" if lists else f"columns are {', '.join(schema)}"
+    found = f"its list columns are {listed(lists)}" if lists else f"columns are {listed(schema)}"
     if column is None and lists:
         raise SchemaError(
-            f"{path.name} has more than one list column ({', '.join(lists)}): name one, as in "
+            f"{path.name} has more than one list column ({listed(lists)}): name one, as in "
             f"{path.name}:{lists[0]}."
         )
     raise SchemaError(f"{path.name} has no list column {column or DEFAULT_COLUMN!r} of numbers; {found}.")

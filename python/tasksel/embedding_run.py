@@ -13,7 +13,7 @@ from tasksel.embedding_run_models import HIDDEN, SENTENCE, EmbeddingRequest
 from tasksel.embedding_run_shards import embeddings_format
 from tasksel.embedding_run_worker import EmbeddingWorker
 from tasksel.pool import load_pool
-from tasksel.run_folder import MANIFEST_NAME, read_json
+from tasksel.run_folder import MANIFEST_NAME, read_versioned
 from tasksel.run_folder_shards import EMBEDDINGS_FOLDER
 from tasksel.shard_files import plan_shards
 from tasksel.shard_stage import HASHED_COLUMNS, ShardedStage
@@ -236,7 +236,7 @@ def _refuse_model_settings(request: EmbeddingRequest, backend: str) -> None:
 
 def _summary(stage: ShardedStage) -> EmbedSummary:
     counts = stage.counts
-    settings = read_json(stage.folder / MANIFEST_NAME)["settings"]
+    settings = read_versioned(stage.folder / MANIFEST_NAME)["settings"]
     new_rows = counts["rows"] - stage.rows_reused
     return EmbedSummary(
         rows=counts["rows"],

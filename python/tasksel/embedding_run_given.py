@@ -11,6 +11,7 @@ import numpy as np
 from tasksel.embedding import embeddings_sha256, read_embeddings
 from tasksel.embedding_run_shards import build_frame, embeddings_schema
 from tasksel.shard_work import ShardPiece, WorkerStart
+from tasksel.wording import listed
 from tasksel_core.errors import ConfigError, SchemaError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def read_given(source: str, frame: pl.DataFrame) -> GivenVectors:
     if source.startswith(COLUMN_PREFIX):
         if column not in frame.columns:
             raise SchemaError(
-                f"There is no embeddings column {column!r}; the pool has {', '.join(frame.columns)}."
+                f"There is no embeddings column {column!r}; the pool has {listed(frame.columns)}."
             )
         given = GivenVectors(source, read_embeddings(column, frame))
     elif source.endswith(_FILES) or ".parquet:" in source:

@@ -78,9 +78,9 @@ def _count(frame: pl.DataFrame) -> dict[str, int]:
         return {"rows": frame.height}
     return {
         "rows": frame.height,
-        "tokens": int(frame[_PROMPT_TOKENS].sum()),
+        "tokens": int(frame[_PROMPT_TOKENS].cast(pl.Int64).sum()),
         "truncated_rows": int((frame[_TRUNCATED_TOKENS] > 0).sum()),
-        "truncated_tokens": int(frame[_TRUNCATED_TOKENS].sum()),
+        "truncated_tokens": int(frame[_TRUNCATED_TOKENS].cast(pl.Int64).sum()),
     }
 
 

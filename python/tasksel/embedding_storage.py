@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+
+from tasksel.host_memory import free_memory_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -124,23 +125,5 @@ def _reserve(file: IO[bytes], n_bytes: int) -> None:
 
 
 def _memory_for_vectors() -> float:
-    free = [number for number in (_free_in_system(), _free_in_container()) if number is not None]
-    return MEMORY_SHARE * min(free) if free else UNKNOWN_MEMORY_BYTES
-
-
-def _free_in_system() -> int | None:
-    """Return MemAvailable, which counts what the page cache can give back."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, ValueError, StopIteration):
-        return None
-
-
-def _free_in_container() -> int | None:
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit = int((folder / "memory.max").read_text(encoding="ascii"))
-        return max(0, limit - int((folder / "memory.current").read_text(encoding="ascii")))
-    except (OSError, ValueError):  # no such file, or the limit is "max"
-        return None
+    free = free_memory_bytes()
+    return UNKNOWN_MEMORY_BYTES if free is None else MEMORY_SHARE * free

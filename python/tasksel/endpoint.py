@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from tasksel.endpoint_connection import HttpRequest, KeptConnection, send_once
+from tasksel.masking import masked
 from tasksel_core.errors import ConfigError, ProviderError
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ _WRONG_ACCESS: Final = (401, 402, 403, 404, 405)
 """What every request would be answered with: a wrong key, no credit, a wrong path or model."""
 _NO_QUOTA: Final = "insufficient_quota"
 """OpenAI says 429 also where the credit is used up, and no waiting would help."""
+_VARIABLE: Final = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*)?")
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
-_SHORTEST_SECRET: Final = 12
-"""Local servers take any key; "EMPTY" is no secret, and replacing it would damage what the model wrote."""
+_KEY_CHARS: Final = 20
+"""No key of a provider is shorter, and few names of variables are longer."""
 
 
 def check_base_url(where: str, base_url: str) -> None:
@@ -60,7 +62,8 @@ def check_base_url(where: str, base_url: str) -> None:
     Raises
     ------
     ConfigError
-        The scheme is another, there is no host, or the URL has a user, a password, a query or a fragment.
+        The scheme is another, there is no host, or the URL has a user, a password, a query, a fragment, or a
+        character that no URL has.
 
     Examples
     --------
@@ -71,11 +74,11 @@ def check_base_url(where: str, base_url: str) -> None:
     tasksel_core.errors.ConfigError: --endpoint has a query (?…) or a fragment (#…); a path is appended to \
 it, and keys come from the environment.
     """
-    parts = urllib.parse.urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+    parts = _split_address(base_url)
+    if parts is None:
         raise ConfigError(
-            f"{where} has the scheme {parts.scheme!r} and the host {parts.hostname!r}; http:// or "
-            "https:// with a host and without user or password is wanted."
+            f"{where} is no address of an endpoint; http:// or https:// with a host and without user or "
+            "password is wanted, as in http://localhost:8000/v1."
         )
     if parts.query or parts.fragment:
         raise ConfigError(
@@ -84,19 +87,48 @@ it, and keys come from the environment.
         )
 
 
+def _split_address(base_url: str) -> urllib.parse.SplitResult | None:
+    """Split an address into its parts; None for what is none, or may have a user or a password in it.
+
+    A password with a slash in it ends what is taken for the host, so no @ may stand anywhere.
+    """
+    try:
+        parts = urllib.parse.urlsplit(base_url)
+        is_web = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    is_plain = base_url.isprintable() and not any(mark in base_url for mark in "@ \\")
+    return parts if is_web and is_plain else None
+
+
 def check_key_variable(where: str, name: str) -> None:
     """Refuse what is no name of an environment variable, without quoting it: it may be the key itself.
 
     Raises
     ------
     ConfigError
-        It holds anything but letters, digits and underscores.
+        It holds anything but letters, digits and underscores, begins with a digit, or is not set and looks
+        like a key itself.
+
+    Examples
+    --------
+    >>> check_key_variable("--key-env", "OPENAI_API_KEY")
+    >>> check_key_variable("--key-env", "gsk_T4vXqYb81LmZr0pWn6Kd")
+    Traceback (most recent call last):
+        ...
+    tasksel_core.errors.ConfigError: --key-env is the name of an environment variable, such as \
+OPENAI_API_KEY; keys do not belong into settings or commands.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"\w*", name):
+    if not isinstance(name, str) or not _VARIABLE.fullmatch(name) or _is_like_a_key(name):
         raise ConfigError(
             f"{where} is the name of an environment variable, such as {DEFAULT_KEY_VARIABLE}; keys do not "
             "belong into settings or commands."
         )
+
+
+def _is_like_a_key(name: str) -> bool:
+    has_both = any(map(str.islower, name)) and any(map(str.isdigit, name))
+    return has_both and len(name) >= _KEY_CHARS and name not in os.environ
 
 
 class Reply(NamedTuple):
@@ -180,14 +212,15 @@ class Endpoint:
     headers: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a URL that is none.
+        """Refuse a URL that is none, and a key in the place of its variable's name.
 
         Raises
         ------
         ConfigError
-            As `check_base_url` does.
+            As `check_base_url` and `check_key_variable` do.
         """
         check_base_url("The base URL", self.base_url)
+        check_key_variable("The key variable", self.key_variable)
 
     def post(self, path: str, body: Mapping[str, Any], *, stopped: threading.Event | None = None) -> Reply:
         """Post `body` as JSON and return the reply, after as many attempts as it takes.
@@ -259,9 +292,8 @@ class Endpoint:
             reply = send(HttpRequest(url, headers, content, self.timeout_s))
         except (OSError, http.client.HTTPException) as error:
             return Attempt(None, maybe_paid=not _never_arrived(error))
-        return Attempt(
-            Reply(reply.status, _without(key, reply.content)), _read_retry_after(reply.retry_after)
-        )
+        text = masked(reply.content.decode("utf-8", errors="replace"), key)
+        return Attempt(Reply(reply.status, text), _read_retry_after(reply.retry_after))
 
     def _read_key(self) -> str:
         key = os.environ.get(self.key_variable, "").strip()
@@ -326,8 +358,3 @@ def _never_arrived(error: Exception) -> bool:
     """Whether the connection was never made, so that nothing can have been paid for."""
     reason = getattr(error, "reason", error)
     return isinstance(reason, (ConnectionRefusedError, socket.gaierror))
-
-
-def _without(key: str, body: bytes) -> str:
-    text = body.decode("utf-8", errors="replace")
-    return text.replace(key, "***") if len(key) >= _SHORTEST_SECRET else text

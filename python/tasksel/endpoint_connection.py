@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import http.client
 import selectors
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from tasksel.endpoint_deadline import DeadlineHttpHandler, DeadlineHttpsHandler, new_connection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,7 @@ __all__ = ["HttpReply", "HttpRequest", "KeptConnection", "send_once"]
 _MOST_REPLY_BYTES: Final = 1 << 26
 """A reply of a model is some thousand tokens; what is longer than 64 MiB is none."""
 _READ_BYTES: Final = 1 << 16
+_MOST_LENGTH_DIGITS: Final = 18
 
 
 class HttpRequest(NamedTuple):
@@ -48,6 +50,10 @@ class HttpRequest(NamedTuple):
     def method(self) -> str:
         """``POST`` or ``GET``."""
         return "GET" if self.content is None else "POST"
+
+    def __repr__(self) -> str:
+        """Tell what is asked, and nothing of the headers: a traceback may be printed with its variables."""
+        return f"HttpRequest({self.method} {self.url})"
 
 
 class HttpReply(NamedTuple):
@@ -88,9 +94,9 @@ def send_once(request: HttpRequest) -> HttpReply:
     prepared = urllib.request.Request(  # noqa: S310 - the scheme was checked
         request.url, data=request.content, headers=dict(request.headers), method=request.method
     )
-    opener = urllib.request.build_opener(_NoRedirects)
+    opener = urllib.request.build_opener(_NoRedirects, DeadlineHttpHandler, DeadlineHttpsHandler)
     with _opened(opener, prepared, request.timeout_s) as answered:
-        return _read_reply(answered, request.timeout_s)
+        return _read_reply(answered)
 
 
 class KeptConnection:
@@ -139,7 +145,7 @@ class KeptConnection:
         try:
             connection.request(request.method, target, body=request.content, headers=dict(request.headers))
             answered = connection.getresponse()
-            reply = _read_reply(answered, request.timeout_s)
+            reply = _read_reply(answered)
         except BaseException:
             self.close()
             raise
@@ -153,9 +159,10 @@ class KeptConnection:
         if self._origin != (scheme, host) or self._was_dropped():
             self.close()
         if self._connection is None:
-            kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
-            self._connection = kind(host, timeout=timeout_s)
+            self._connection = new_connection(scheme, host, timeout_s)
             self._origin = (scheme, host)
+        elif self._connection.sock is not None:
+            self._connection.sock.settimeout(timeout_s)  # the reply before has left what it did not need
         return self._connection
 
     def _was_dropped(self) -> bool:
@@ -180,15 +187,12 @@ def _opened(opener: urllib.request.OpenerDirector, request: urllib.request.Reque
         return error
 
 
-def _read_reply(answered: Any, timeout_s: float) -> HttpReply:
-    content = _read_all(answered, time.monotonic() + timeout_s)
-    return HttpReply(int(answered.status), content, answered.headers.get("Retry-After"))
+def _read_reply(answered: Any) -> HttpReply:
+    return HttpReply(int(answered.status), _read_all(answered), answered.headers.get("Retry-After"))
 
 
-def _read_all(answered: Any, deadline_s: float) -> bytes:
+def _read_all(answered: Any) -> bytes:
     """Read a reply to its end.
-
-    A socket's timeout is for each piece: a server that sends a byte now and then would never run into it.
 
     Raises
     ------
@@ -197,18 +201,23 @@ def _read_all(answered: Any, deadline_s: float) -> bytes:
     http.client.HTTPException
         The reply stops before its stated length.
     """
-    length = answered.headers.get("Content-Length")
-    wanted = int(length) if length and length.isdecimal() else None
+    wanted = _stated_length(answered.headers.get("Content-Length"))
     content = bytearray()
     while wanted is None or len(content) < wanted:
         piece = answered.read1(_READ_BYTES)
         if not piece:
             break
         content += piece
-        if time.monotonic() > deadline_s:
-            raise TimeoutError
         if len(content) > _MOST_REPLY_BYTES:
             raise OSError("The reply is too long.")
     if wanted is not None and len(content) < wanted:
         raise http.client.IncompleteRead(bytes(content), wanted - len(content))
     return bytes(content)
+
+
+def _stated_length(length: str | None) -> int | None:
+    if length is None or not length.isdecimal():
+        return None
+    if len(length) > _MOST_LENGTH_DIGITS:  # Python refuses to read thousands of digits as a number
+        raise OSError("The reply is too long.")
+    return int(length)

@@ -22,13 +22,18 @@ from tasksel.evaluation_exact import EXACT_METRICS, match_answers, pair_answers,
 from tasksel.evaluation_harness import HARNESS_PREFIX, run_harness_task
 from tasksel.evaluation_loss import LOSS_METRICS, measure_losses_in_parts
 from tasksel.evaluation_results import Evaluation, EvaluationSettings, SuiteResult, summarise, write_suite
+from tasksel.file_places import file_trouble
 from tasksel.judge import JudgeSettings, count_outcomes, judge_pairs
+from tasksel.polars_panics import panics_kept_quiet
 from tasksel.pool import load_pool
+from tasksel.pool_file_scan import first_clause
 from tasksel.run_folder import (
     FORMAT_VERSION,
     MANIFEST_NAME,
     file_sha256,
     folder_lock,
+    make_folder,
+    refuse_unknown_format,
     text_sha256,
     write_json,
 )
@@ -221,6 +226,7 @@ class _EvaluationRun:
 
     def finish(self, suites: Sequence[str]) -> Evaluation:
         if self.out is not None:
+            refuse_unknown_format(self.out / MANIFEST_NAME)
             (self.out / MANIFEST_NAME).unlink(missing_ok=True)
         if self.model is not None:
             self.inputs["model"] = identify_model(self.model, self.adapter)
@@ -282,7 +288,7 @@ class _EvaluationRun:
     def _run_loss(self) -> SuiteResult:
         assert self.out is not None  # noqa: S101 - checked before; for the type checker
         folder = self.out / "loss"
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         examples, notes = measure_losses_in_parts(
             self._name_pool(),
             self._load_model,
@@ -344,7 +350,7 @@ class _EvaluationRun:
             "dtype": self.settings.dtype,
         }
         folder = self.out / "mmlu"
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         with contextlib.ExitStack() as threads:
             examples, cut_contexts = answer_questions(
                 questions,
@@ -443,11 +449,13 @@ def _read_verdicts(verdicts: str | os.PathLike[str] | pl.DataFrame | None) -> pl
     if isinstance(verdicts, pl.DataFrame):
         return verdicts
     path = Path(verdicts or "")
-    if not path.is_file():
-        raise SchemaError(f"There is no file of verdicts {path}.")
+    trouble = file_trouble(path)
+    if trouble is not None:
+        raise SchemaError(f"There is no file of verdicts {path}: it {trouble}.")
     try:
-        if path.suffix.lower() == ".parquet":
-            return pl.read_parquet(path)
-        return pl.read_ndjson(path)
-    except pl.exceptions.PolarsError as error:
-        raise SchemaError(f"{path.name} cannot be read as Parquet or JSONL: {error}") from error
+        with panics_kept_quiet():
+            return pl.read_parquet(path) if path.suffix.lower() == ".parquet" else pl.read_ndjson(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise SchemaError(
+            f"{path.name} cannot be read as Parquet or JSONL ({first_clause(error)})."
+        ) from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tasksel.causal_model import find_adapter_folder, find_model_folder
+from tasksel.causal_model_trust import refuse_foreign_files
 from tasksel_core.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def run_harness_task(
         raise ConfigError(
             f"lm-evaluation-harness knows no task {task!r}; name a folder of task files for it."
         )
-    arguments: dict[str, Any] = {"pretrained": str(find_model_folder(model)), "trust_remote_code": False}
+    folder = find_model_folder(model)
+    refuse_foreign_files(model, folder)
+    arguments: dict[str, Any] = {"pretrained": str(folder), "trust_remote_code": False}
     chosen = _find_device(device)
     arguments["dtype"] = "float32" if dtype == "auto" and chosen == "cpu" else dtype
     if adapter is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasksel.csv_cells import defused_texts
 from tasksel.evaluation_figures import overall_figures, task_figures
-from tasksel.run_folder import write_text
+from tasksel.run_folder import make_folder, write_text
 from tasksel.run_folder_frames import write_frame
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _folder_name(suite: str) -> str:
 def write_suite(out: Path, result: SuiteResult) -> None:
     """Write the examples and tasks of a suite into its own folder below `out`."""
     folder = out / _folder_name(result.name)
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     if result.examples is not None:
         write_frame(folder / "examples.parquet", result.examples)
-    write_text(folder / "tasks.csv", result.tasks.write_csv())
+    write_text(folder / "tasks.csv", defused_texts(result.tasks).write_csv())

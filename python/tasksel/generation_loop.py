@@ -33,6 +33,8 @@ _STEPS_PER_CHECK = 8
 """On an accelerator, where asking which rows have ended waits for everything that was queued."""
 _LEAST_SAVED_SHARE = 0.1
 _LEAST_SHARED_TOKENS = 16
+_CACHE_NAMES = ("cache", "past_key_values")
+"""Since transformers 5.24, and before."""
 
 
 def shared_prefix_tokens(prompt_token_ids: Sequence[npt.NDArray[np.int32]]) -> int:
@@ -82,6 +84,7 @@ class GreedyLoop:
         self.causal_model = causal_model
         self.shares_prefix = shares_prefix
         self.drops_ended = drops_ended
+        self._cache_name = _find_cache_name(causal_model.model) or _CACHE_NAMES[-1]
         self._device = torch.device(causal_model.device)
         self._steps_per_check = 1 if self._device.type == "cpu" else _STEPS_PER_CHECK
         self._eos_ids = torch.tensor(causal_model.eos_ids, dtype=torch.int64, device=self._device)
@@ -92,8 +95,8 @@ class GreedyLoop:
         network = causal_model.model
         taken = inspect.signature(network.forward).parameters
         return (
-            {"input_ids", "attention_mask", "position_ids", "past_key_values"} <= taken.keys()
-            and "logits_to_keep" in taken
+            {"input_ids", "attention_mask", "position_ids", "logits_to_keep"} <= taken.keys()
+            and _find_cache_name(network) is not None
             and getattr(network.config, "_attn_implementation", None) == "sdpa"
             and KeyValues.fits(network)
         )
@@ -131,7 +134,7 @@ class GreedyLoop:
         with torch.inference_mode():
             if prefix_tokens is None:
                 prefix_tokens = 0 if states.reads_apart else self._find_prefix_tokens(prompt_token_ids)
-            batch = _Batch(self.causal_model, states)
+            batch = _Batch(self.causal_model, states, self._cache_name)
             logits = batch.read(prompt_token_ids, prefix_tokens)
             segments = self._decode(batch, logits, max_new_tokens)
             return _join(segments, len(prompt_token_ids), self.causal_model.pad_id)
@@ -172,10 +175,11 @@ class GreedyLoop:
 class _Batch:
     """The rows that are still answered: their cache, which columns of it they see, and their positions."""
 
-    def __init__(self, causal_model: CausalModel, states: PromptStates) -> None:
+    def __init__(self, causal_model: CausalModel, states: PromptStates, cache_name: str) -> None:
         self.causal_model = causal_model
         self.states = states
         self.key_values = KeyValues(causal_model.model)
+        self.cache_name = cache_name
         self.mask: Any = None
         self.positions: Any = None
         self.starts: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
@@ -236,11 +240,17 @@ class _Batch:
             input_ids=input_ids,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=self.key_values.cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self.cache_name: self.key_values.cache},
         )
         return output.logits[:, -1].float()
+
+
+def _find_cache_name(network: Any) -> str | None:
+    """Return what a model calls the keys and values that it is given; None where it takes none."""
+    taken = inspect.signature(network.forward).parameters
+    return next((name for name in _CACHE_NAMES if name in taken), None)
 
 
 def _most_likely(logits: Any) -> Any:

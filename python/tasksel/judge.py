@@ -192,7 +192,7 @@ def read_verdict(reply: Reply) -> tuple[float | None, str]:
         text = message.get("content") or ""
         refused = bool(message.get("refusal")) or choice.get("finish_reason") == "content_filter"
         name = text.strip(_FRAME_CHARS)
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None, "unparsable"
     if refused:
         return None, "refusal"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasksel.interruption import wait_for
 from tasksel.reply_journal import ReplyJournal, request_key
+from tasksel.run_folder import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +45,7 @@ def ask_all(
     ProviderError
         The endpoint failed for good.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with ReplyJournal(path) as journal, ThreadPoolExecutor(max(1, concurrency)) as pool:
         wanted = {key: body for body in bodies if (key := request_key(body)) not in journal.entries}
         stopped = threading.Event()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import polars as pl
 
+from tasksel.pool_dates import dates_as_numbers
 from tasksel.pool_file_scan import FileScan
 from tasksel.pool_files import scan_file
 from tasksel.pool_ids import fill_frame
@@ -32,6 +33,8 @@ __all__ = ["Pool", "PoolSource", "load_pool", "read_pool", "scan_pool", "unanswe
 
 _FRAME_NAME: Final = "<frame>"
 _HASHED_ROWS: Final = 1 << 16
+_MAX_ROWS: Final = 2**32 - 1
+"""Rows are numbered in 32 bits by polars and by some of our own indexes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +117,8 @@ def scan_pool(
     Parquet files and lazy frames stay lazy throughout. JSONL and CSV files are passed over once, in a
     streaming manner, to check every line and learn every type; their rows are then read when the frame
     is collected. A JSON file is one value and is read at once. That the ids are unique is checked when
-    the `id` column is collected, that a lazy frame has rows is not checked.
+    the `id` column is collected, that a lazy frame has rows is not checked. Pages of a Parquet file are read
+    when the frame is collected, and damage in them is polars' own error there.
 
     Parameters
     ----------
@@ -201,6 +205,8 @@ def _scan(
     if isinstance(source, pl.DataFrame):
         if source.is_empty():
             raise SchemaError("The frame holds no rows; a pool has at least one.")
+        if source.height > _MAX_ROWS:
+            raise SchemaError(f"The frame holds {source.height:,} rows; a pool has at most {_MAX_ROWS:,}.")
         source = source.lazy()
     if isinstance(source, pl.LazyFrame):
         return _FRAME_NAME, FileScan(source)
@@ -242,9 +248,14 @@ def _frame_sha256(frame: pl.DataFrame) -> str:
     in_python = [name for name, dtype in frame.schema.items() if _holds(dtype, pl.Binary)]
     # JSON lines are the same for the same values on every machine; they cannot hold bytes, and a Python
     # object has no content that could be hashed.
-    opaque = [name for name, dtype in frame.schema.items() if _holds(dtype, pl.Object)]
+    as_json = {
+        name: dates_as_numbers(dtype)
+        for name, dtype in frame.schema.items()
+        if not _holds(dtype, pl.Binary) and not _holds(dtype, pl.Object)
+    }
     for block in frame.iter_slices(_HASHED_ROWS):
-        digest.update(block.drop(in_python + opaque).write_ndjson().encode())
+        lines = pl.DataFrame([block[name].cast(dtype) for name, dtype in as_json.items()])
+        digest.update(lines.write_ndjson().encode())
         for name in in_python:
             digest.update(repr(block[name].to_list()).encode())
     return digest.hexdigest()

@@ -147,7 +147,7 @@ def _csv_records(path: Path, separator: str, *, strict: bool = False) -> Iterato
                 line = reader.line_num + 1
     except csv.Error as error:
         raise SchemaError(
-            f"{path.name}: the record that begins in line {line:,} is not valid CSV ({error}); "
+            f"{path.name}: the record that begins in line {line:,} is not valid CSV ({first_clause(error)}); "
             "is a quote left open?"
         ) from error
     finally:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import polars as pl
+
+from tasksel.wording import first_line, printable
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import polars as pl
-
 __all__ = ["FileScan", "first_clause", "no_rows"]
+
+_CLAUSE_CHARS: Final = 160
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,16 @@ class FileScan:
 
 
 def first_clause(error: BaseException) -> str:
-    """Return what a Polars error says before its advice: one line, at most 160 characters."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    clause = " ".join(lines[0].split()).rstrip(".:")
-    return clause if len(clause) <= 160 else clause[:159] + "…"
+    r"""Return what an error of polars says before its advice: one line, at most 160 characters.
+
+    Examples
+    --------
+    >>> print(first_clause(ValueError("no such\tcolumn.\nDid you mean ...?")))
+    no such\tcolumn
+    """
+    if isinstance(error, pl.exceptions.PanicException):
+        return "polars gave up on it"  # what a panic says is about the code of polars
+    return printable(first_line(error).rstrip(".:"), max_chars=_CLAUSE_CHARS)
 
 
 def no_rows(path: Path) -> SchemaError:

@@ -15,16 +15,26 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tasksel.pool_file_scan import FileScan, first_clause, no_rows
+from tasksel.pool_json_keys import check_item_keys_once, check_keys_once
 from tasksel.pool_text import TextTraits, mended_bytes, surrogate_notes
+from tasksel.wording import listed
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["read_json", "scan_jsonl"]
 
 _MOST_LEVELS: Final = 100
+_MOST_FIELDS: Final = 2_000
+"""Columns, and fields of objects in them, that Polars is given; its types take the square of their number."""
+_FIRST_LOOK_LINES: Final = 1_000
+_SPARSE_CELLS: Final = 10_000_000
+_SPARSENESS: Final = 100
+"""A table of more cells than these, of which fewer than one in a hundred is filled, is not made."""
+_LEAST_CELL_BYTES: Final = 5
+"""What a value takes in a file at least, its key included: `"":1,`."""
 _JSON_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]')
 
 
@@ -50,27 +60,74 @@ def scan_jsonl(path: Path, traits: TextTraits, *, eager: bool) -> FileScan:
     SchemaError
         A line is no JSON object; the message gives its number.
     """
-    if not traits.has_bom and traits.lone_surrogates == 0 and not _has_deep_line(path):
-        # scan_ndjson has no way to switch its globbing off, so a "[" in the name must be escaped.
-        lazy = pl.scan_ndjson(glob.escape(str(path)), infer_schema_length=None)
+    schema = None if traits.has_bom or traits.lone_surrogates else _bounded_schema(path)
+    if schema is not None:
+        lazy = pl.scan_ndjson(_escaped(path), schema=schema)
         try:
             if eager:
                 lazy = lazy.collect().lazy()
             else:
                 lazy.select(pl.all().null_count()).collect(engine="streaming")
-            # Lines of `{}` give rows without columns, which the second reader explains better.
-            if lazy.collect_schema().len() > 0:
-                return FileScan(lazy)
+            check_keys_once(path, schema.names())
+            return FileScan(lazy)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
             pass  # The second reader finds the line, or takes what Polars could not.
-    objects = list(_jsonl_objects(path, mended_bytes(path, traits)))
+    raw = mended_bytes(path, traits)
+    objects = list(_jsonl_objects(path, raw))
     frame, notes = _frame_of_objects(path, objects)
+    check_keys_once(path, frame.columns)
     return FileScan(frame.lazy(), surrogate_notes(traits) + notes)
 
 
-def _has_deep_line(path: Path) -> bool:
+def _escaped(path: Path) -> str:
+    """Return a path as scan_ndjson wants it, which has no way to switch its globbing off."""
+    return glob.escape(str(path))
+
+
+def _bounded_schema(path: Path) -> pl.Schema | None:
+    """Return the types of all lines, or None where Polars would take minutes over them or cannot.
+
+    Each look is eight times as long as the one before. The last one sees every line; those before it cost
+    little beside it, and tell a file with a key of its own in every line before its types take the square of
+    its length.
+    """
+    n_lines = 0
     with path.open("rb") as lines:
-        return any(_is_deep(line) for line in lines)
+        for line in lines:
+            n_lines += 1
+            if _is_deep(line):
+                return None
+    most_cells = path.stat().st_size // _LEAST_CELL_BYTES
+    looked = min(_FIRST_LOOK_LINES, n_lines)
+    while True:
+        try:
+            schema = pl.scan_ndjson(_escaped(path), infer_schema_length=looked).collect_schema()
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            return None
+        # Lines of `{}` give rows without columns, which the second reader explains better.
+        n_fields = _n_fields(schema)
+        if not 0 < n_fields <= _MOST_FIELDS or _is_sparse(n_lines, n_fields, most_cells):
+            return None
+        if looked == n_lines:
+            return schema
+        looked = min(8 * looked, n_lines)
+
+
+def _is_sparse(n_rows: int, n_fields: int, n_filled: int) -> bool:
+    """Whether a table would be nearly empty, and large: some kilobytes of JSON can make gigabytes so."""
+    return n_rows * n_fields > max(_SPARSE_CELLS, _SPARSENESS * n_filled)
+
+
+def _n_fields(schema: Mapping[str, pl.DataType]) -> int:
+    return sum(1 + _n_inner_fields(dtype) for dtype in schema.values())
+
+
+def _n_inner_fields(dtype: object) -> int:
+    if isinstance(dtype, (pl.List, pl.Array)):
+        return _n_inner_fields(dtype.inner)
+    if isinstance(dtype, pl.Struct):
+        return sum(1 + _n_inner_fields(field.dtype) for field in dtype.fields)
+    return 0
 
 
 def _is_deep(text: bytes) -> bool:
@@ -169,6 +226,7 @@ def read_json(path: Path, traits: TextTraits) -> FileScan:
         if not isinstance(row, dict):
             raise SchemaError(f"{path.name}, item {position:,} (from 0) is {_kind(row)}; {allowed}.")
     frame, notes = _frame_of_objects(path, rows)
+    check_item_keys_once(path, raw, len(rows))
     return FileScan(frame.lazy(), surrogate_notes(traits) + notes)
 
 
@@ -196,6 +254,11 @@ def _frame_of_objects(path: Path, rows: list[dict[str, Any]]) -> tuple[pl.DataFr
     if not rows:
         raise no_rows(path)
     names = list(dict.fromkeys(name for row in rows for name in row))
+    if _is_sparse(len(rows), len(names), sum(map(len, rows))):
+        raise SchemaError(
+            f"{path.name} has {len(rows):,} rows with {len(names):,} different keys, most of which few rows "
+            "have; keys that differ from row to row belong into one field, as an object."
+        )
     columns: list[pl.Series] = []
     mixed: list[str] = []
     for name in names:
@@ -209,7 +272,7 @@ def _frame_of_objects(path: Path, rows: list[dict[str, Any]]) -> tuple[pl.DataFr
             raise SchemaError(f"{path.name}: field {name!r} is nested too deeply to be read.") from error
         columns.append(column)
     notes = (
-        (f"Values of mixed types or deep nesting are kept as JSON text in: {', '.join(mixed)}.",)
+        (f"Values of mixed types, deep nesting or very many keys are kept as JSON text in: {listed(mixed)}.",)
         if mixed
         else ()
     )
@@ -218,6 +281,8 @@ def _frame_of_objects(path: Path, rows: list[dict[str, Any]]) -> tuple[pl.DataFr
 
 def _typed_series(name: str, values: list[Any]) -> pl.Series | None:
     kinds = {type(value) for value in values if value is not None}
+    if kinds & {dict, list} and _has_many_keys(values):
+        return None
     try:
         if kinds == {str}:
             return pl.Series(name, values, dtype=pl.String)
@@ -231,6 +296,22 @@ def _typed_series(name: str, values: list[Any]) -> pl.Series | None:
         return pl.read_ndjson(b"\n".join(lines), infer_schema_length=None).to_series().alias(name)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OverflowError):
         return None
+
+
+def _has_many_keys(values: list[Any]) -> bool:
+    """Whether objects among values and in their lists have more keys than Polars types in good time."""
+    keys: set[str] = set()
+    n_filled = 0
+    waiting = list(values)
+    while waiting and len(keys) <= _MOST_FIELDS:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            keys.update(value)
+            n_filled += len(value)
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return len(keys) > _MOST_FIELDS or _is_sparse(len(values), len(keys), n_filled)
 
 
 def _as_text(value: object) -> str | None:

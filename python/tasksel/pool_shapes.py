@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import polars.selectors as cs
 
+from tasksel.pool_dates import dates_as_text
 from tasksel.suggestions import did_you_mean
+from tasksel.wording import listed
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -85,12 +87,14 @@ class _Source:
     def label(self, column: str, meaning: str) -> pl.Expr:
         """Give a column whose values can be written as text (numbers, categories, dates) as String."""
         dtype = self.schema[column]
-        if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+        if dtype.is_nested() or dtype in (pl.Binary, pl.Object, pl.Duration):
             raise SchemaError(
                 f"{self.name}: column {column!r} {_has_type(dtype)}; "
                 f"{meaning} must be text, a number or a category."
             )
         expression = cs.by_name(column)
+        if dtype in (pl.Date, pl.Datetime):
+            return dates_as_text(expression.as_expr(), f"{self.name}: column {column!r}")
         return (expression.fill_nan(None) if dtype.is_float() else expression).cast(pl.String)
 
     def conversation(self, column: str) -> _Conversation | None:
@@ -149,7 +153,8 @@ class _Conversation:
 
     def rendering(self, messages: pl.Expr, *, bare_role: str) -> pl.Expr:
         """Give the text of a single `bare_role` turn, or `Role: text` paragraphs of any other list."""
-        turn = pl.format("{}: {}", self._role().str.to_titlecase(), self.content.fill_null(""))
+        # Not pl.format: polars 2.1 panics on it in lists of several chunks, one of them of empty lists.
+        turn = pl.concat_str(self._role().str.to_titlecase(), pl.lit(": "), self.content.fill_null(""))
         is_bare = (messages.list.len() == 1) & (messages.list.eval(self._role()).list.first() == bare_role)
         bare = messages.list.eval(self.content).list.first()
         return pl.when(is_bare).then(bare).otherwise(messages.list.eval(turn).list.join("\n\n"))
@@ -266,23 +271,18 @@ def _no_shape(source: _Source) -> SchemaError:
     known = {"prompt", "messages", "conversations", "instruction"}
     near = [column for column in source.schema.names() if column.strip().lower() in known]
     hint = f" Did you mean {near[0].strip().lower()!r} by {near[0]!r}? Rename it." if near else ""
-    if len(source.schema) == 1 and any(mark in source.schema.names()[0] for mark in ";|\t"):
+    if len(source.schema) == 1 and any(mark in source.schema.names()[0] for mark in ",;|\t"):
         hint = " The separator of a .csv is a comma, that of a .tsv a tab."
+    found = listed(source.schema.names(), nothing="no columns")
     return SchemaError(
-        f"{source.name} has no column with prompts: found {_listing(source.schema.names())}; "
-        f"allowed are the shapes {allowed}.{hint}"
+        f"{source.name} has no column with prompts: found {found}; allowed are the shapes {allowed}.{hint}"
     )
 
 
 def _missing_column(source: _Source, option: str, column: str) -> SchemaError:
     names = source.schema.names()
     hint = did_you_mean(column, names)
-    return SchemaError(f"{source.name} has no {option} column {column!r}: found {_listing(names)}.{hint}")
-
-
-def _listing(names: Sequence[str], most: int = 20) -> str:
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return (", ".join(repr(name) for name in names[:most]) or "no columns") + more
+    return SchemaError(f"{source.name} has no {option} column {column!r}: found {listed(names)}.{hint}")
 
 
 def _has_type(dtype: object, most_chars: int = 80) -> str:

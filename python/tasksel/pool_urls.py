@@ -42,6 +42,19 @@ def url_name(url: str) -> str:
     return url.rstrip("/").rpartition("/")[2]
 
 
+def _refuse_secrets(url: str) -> None:
+    """Refuse a URL that may hold a password or a signature, without quoting it: pools are named in files."""
+    rest = url.partition("://")[2]
+    is_web = url.lower().startswith(("http://", "https://"))
+    # Not by the host alone: a password may have a slash in it.
+    if ":" in rest.rpartition("@")[0] or (is_web and ("?" in rest or "#" in rest)):
+        raise SchemaError(
+            "The URL of the pool has a password (user:…@) or a query (?…), either of which may be a secret, "
+            "and names of pools are written to files; let the environment hold the credentials, or copy the "
+            "file to a disk first."
+        )
+
+
 def scan_url(url: str, *, eager: bool) -> FileScan:
     """Open a pool behind a URL.
 
@@ -55,8 +68,9 @@ def scan_url(url: str, *, eager: bool) -> FileScan:
     Raises
     ------
     SchemaError
-        It has another suffix, polars cannot read it, or it holds no rows.
+        It has another suffix, polars cannot read it, it holds no rows, or it has a part that may be a secret.
     """
+    _refuse_secrets(url)
     name = url_name(url)
     if not name.lower().endswith(URL_SUFFIXES):
         raise SchemaError(

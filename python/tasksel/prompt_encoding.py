@@ -139,12 +139,18 @@ class PromptEncoder:
             return self.prompt_template.replace(PLACEHOLDER, prompt)
         if not self._uses_chat_template:
             return prompt
-        rendered = self.causal_model.tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}],
-            tokenize=False,
-            add_generation_prompt=True,
-            date_string=_CHAT_DATE,
-        )
+        try:
+            rendered = self.causal_model.tokenizer.apply_chat_template(
+                [{"role": "user", "content": prompt}],
+                tokenize=False,
+                add_generation_prompt=True,
+                date_string=_CHAT_DATE,
+            )
+        except _template_errors() as error:
+            raise ConfigError(
+                f"The tokenizer's chat template fails on a single user message ({error}); "
+                "pass a prompt template instead."
+            ) from error
         return str(rendered)
 
     def _find_frame(self) -> tuple[str, str]:
@@ -157,14 +163,7 @@ class PromptEncoder:
         """
         if self.prompt_template is None and not self._uses_chat_template:
             return "", ""
-        try:
-            rendered = self._render(_FRAME_MARK)
-        except _template_errors() as error:
-            raise ConfigError(
-                f"The tokenizer's chat template fails on a single user message ({error}); "
-                "pass a prompt template instead."
-            ) from error
-        prefix, _, suffix = rendered.partition(_FRAME_MARK)
+        prefix, _, suffix = self._render(_FRAME_MARK).partition(_FRAME_MARK)
         return prefix, suffix
 
     def _encode_plain(self, texts: list[str], *, parse_special: bool = True) -> list[list[int]]:
@@ -231,8 +230,19 @@ def cut_left(token_ids: npt.NDArray[np.int32], limit: int, bos_id: int | None) -
 
 
 def _template_errors() -> tuple[type[Exception], ...]:
-    """Return what rendering raises; transformers refuses with an ImportError when jinja2 is missing."""
-    general = (ImportError, TypeError, ValueError)
+    """Return what rendering raises; transformers refuses with an ImportError when jinja2 is missing.
+
+    A template is a program of strangers in a sandbox, and may divide by zero or count too far.
+    """
+    general = (
+        ArithmeticError,
+        AttributeError,
+        ImportError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    )
     try:
         from jinja2 import TemplateError
     except ModuleNotFoundError:

@@ -13,6 +13,8 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from tasksel.endpoint import Reply
 from tasksel.run_folder import text_sha256
+from tasksel.run_folder_durability import flush_folder
+from tasksel.run_folder_links import open_for_appending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -87,13 +89,12 @@ class ReplyJournal:
         self._is_torn = False
 
     def __enter__(self) -> ReplyJournal:
-        is_new = not self.path.exists()
         self.entries = read_journal(self.path)
         # Unbuffered: what a full disk refused must not be written once more when the file is closed.
-        self._file = self.path.open("ab", buffering=0)
-        self._is_torn = not is_new and _ends_in_half_a_line(self.path)
-        if is_new:
-            _flush_folder(self.path.parent)
+        self._file = open_for_appending(self.path, is_buffered=False)
+        self._is_torn = _ends_in_half_a_line(self.path)
+        # Also where the file was there: who made it may have been killed before its name was on the disk.
+        flush_folder(self.path.parent)
         return self
 
     def __exit__(
@@ -105,7 +106,7 @@ class ReplyJournal:
                 self._file = None
 
     def append(self, key: str, reply: Reply, **facts: Any) -> None:
-        """Write one reply to the disk; when this returns, no kill loses it.
+        """Write one reply to the disk; when this returns, neither a kill nor a power loss loses it.
 
         Raises
         ------
@@ -185,14 +186,3 @@ def _ends_in_half_a_line(path: Path) -> bool:
             return False
         source.seek(-1, os.SEEK_END)
         return source.read(1) != b"\n"
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a new file's name as durable as its content; Windows cannot open a folder."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -44,5 +44,5 @@ def write_frame(path: Path, frame: pl.DataFrame, *, metadata: Mapping[str, str] 
 def write_array(path: Path, array: NDArray[Any]) -> None:
     """Write an array of any shape and dtype as ``.npy``, atomically; errors as in `write_frame`."""
     content = io.BytesIO()
-    np.save(content, array)
+    np.save(content, array, allow_pickle=False)
     write_bytes(path, content.getbuffer())

@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 from typing import TYPE_CHECKING, Any
 
-from tasksel.run_folder import FORMAT_VERSION, read_json, write_json
+from tasksel.run_folder import check_format_version, read_json, write_json
 from tasksel_core.errors import ResumeError
 
 if TYPE_CHECKING:
@@ -102,11 +102,7 @@ def refuse_changes(
     ResumeError
         The folder cannot be compared: another version wrote it, or it is damaged.
     """
-    if stored.get("format_version") != FORMAT_VERSION:
-        raise ResumeError(
-            f"{folder} has format {stored.get('format_version')}, "
-            f"this tasksel knows {FORMAT_VERSION}; use the version that wrote it or another folder."
-        )
+    check_format_version(stored, folder / SETTINGS_NAME)
     try:
         changes = "; ".join(_describe_changes(stored, identity, inputs, is_resolved=is_resolved))
     except (KeyError, TypeError, AttributeError) as error:

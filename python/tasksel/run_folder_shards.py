@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, read_json
+from tasksel.run_folder import MANIFEST_NAME, read_versioned
+from tasksel.run_folder_links import listed_path
 from tasksel.wording import counted
 from tasksel_core.errors import ResumeError
 
@@ -62,7 +63,7 @@ class FinishedStage(NamedTuple):
             raise ResumeError(f"{self.folder} is not finished: it has {self._describe_made()}; {self._again}")
         shards = []
         for name, sha256 in _read_names(path):
-            shards.append(self.folder / name)
+            shards.append(listed_path(self.folder, name, path))
             if not shards[-1].is_file():
                 raise ResumeError(f"{shards[-1]} is missing; {self._again}")
             if _hash(shards[-1], run_digest) != sha256:
@@ -80,13 +81,7 @@ class FinishedStage(NamedTuple):
 
 def _read_names(path: Path) -> list[tuple[str, str]]:
     """Return name and checksum of every shard of a manifest."""
-    manifest = read_json(path)
-    version = manifest.get("format_version")
-    if version != FORMAT_VERSION:
-        raise ResumeError(
-            f"{path} has format {version!r}, this tasksel knows {FORMAT_VERSION}; use the version that "
-            "wrote it."
-        )
+    manifest = read_versioned(path)
     try:
         return [(str(shard["name"]), str(shard["sha256"])) for shard in manifest["shards"]]
     except (KeyError, TypeError) as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, is_folder_held
 from tasksel.run_folder_identity import SETTINGS_NAME
-from tasksel.run_status_shards import StageStatus, is_stage, read_stage
+from tasksel.run_status_shards import StageStatus, is_stage, read_stage, refuse_other_formats
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -107,6 +107,8 @@ def read_status(run: str | os.PathLike[str], *, hashes: bool = True) -> RunStatu
     ------
     ConfigError
         There is no such folder, or nothing of tasksel in it.
+    ResumeError
+        A folder is in a layout that this tasksel does not know.
     """
     folder = Path(run)
     if not folder.is_dir():
@@ -129,6 +131,7 @@ def _is_other(folder: Path) -> bool:
 
 
 def _read_other(folder: Path, run: Path) -> FolderStatus:
+    refuse_other_formats(folder)
     kind = next(
         (kind for kind, patterns in _KINDS if any(any(folder.glob(pattern)) for pattern in patterns)), _OTHER
     )

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tasksel.run_folder import MANIFEST_NAME, file_sha256, is_folder_held, read_json
+from tasksel.run_folder import MANIFEST_NAME, file_sha256, is_folder_held, read_json, refuse_unknown_format
 from tasksel.run_folder_identity import SETTINGS_NAME
 from tasksel.run_folder_shards import PARTIAL_GLOB, SHARD_GLOB
 from tasksel.shard_files import (
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tasksel.shard_journal import JournalContent
     from tasksel.shard_progress import Pace
 
-__all__ = ["StageStatus", "is_stage", "read_stage"]
+__all__ = ["StageStatus", "is_stage", "read_stage", "refuse_other_formats"]
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ def read_stage(folder: Path, *, hashes: bool) -> StageStatus:
     """Look at a folder of shards; `hashes` compares the bytes of each with their checksum."""
     # The journal before the shards: a shard that is younger than its line is then checked by itself.
     is_held, journal = is_folder_held(folder), read_journal(folder / JOURNAL_NAME)
+    refuse_other_formats(folder)
     try:
         plan = _read_plan(folder)
     except (ResumeError, KeyError, TypeError, ValueError, AttributeError):
@@ -111,6 +112,18 @@ def read_stage(folder: Path, *, hashes: bool) -> StageStatus:
     look = _Look(folder, plan, is_held=is_held, hashes=hashes)
     look.check(journal)
     return look.describe(journal.pace)
+
+
+def refuse_other_formats(folder: Path) -> None:
+    """Refuse a folder whose settings or manifest say that they are in a layout that is not known here.
+
+    Raises
+    ------
+    ResumeError
+        As in `tasksel.run_folder.refuse_unknown_format`.
+    """
+    for name in (SETTINGS_NAME, MANIFEST_NAME):
+        refuse_unknown_format(folder / name)
 
 
 class _Plan(NamedTuple):

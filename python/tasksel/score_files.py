@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from tasksel.file_places import file_trouble
+from tasksel.pool_file_scan import first_clause
 from tasksel.pool_files import scan_file
+from tasksel.pool_parquet import check_fits, damage_named
 from tasksel.run_folder import MANIFEST_NAME, file_sha256
 from tasksel.run_folder_shards import SCORES_FOLDER, FinishedStage
+from tasksel.wording import listed
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -98,10 +102,11 @@ def open_scores(source: str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame) ->
     path = Path(source)
     if path.is_dir():
         return _open_run(path)
-    if not path.is_file():
+    trouble = file_trouble(path)
+    if trouble is not None:
         raise SchemaError(
-            f"Scores {path} do not exist; give a run folder of `tasksel score`, or a Parquet, JSONL, JSON "
-            "or CSV file."
+            f"The file of scores {path} {trouble}; give a run folder of `tasksel score`, or a Parquet, "
+            "JSONL, JSON or CSV file."
         )
     return ScoreSource(path.name, file_sha256(path), (path,))
 
@@ -178,9 +183,12 @@ def _read_parquet(path: Path, metric: str) -> tuple[pl.DataFrame, ScoreColumn]:
     lazy = scan_file(path, text_columns=(), eager=False).frame
     schema = lazy.collect_schema()
     column = _choose_column(schema, metric)
-    if column.name == "token_entropy" and "entropy_top_k" in schema:
-        column = column._replace(note=_truncation_note(lazy))
-    return lazy.select(name for name in schema if name in ("id", column.name)).collect(), column
+    read = [name for name in schema if name in ("id", column.name)]
+    check_fits(path, read)
+    with damage_named(path):
+        if column.name == "token_entropy" and schema.get("entropy_top_k", pl.Null).is_integer():
+            column = column._replace(note=_truncation_note(lazy))
+        return lazy.select(read).collect(), column
 
 
 def _truncation_note(lazy: pl.LazyFrame) -> str | None:
@@ -220,7 +228,7 @@ def _possible_metrics(schema: Mapping[str, pl.DataType]) -> list[str]:
 
 
 def _no_column(schema: Mapping[str, pl.DataType], metric: str, wanted: str, possible: list[str]) -> str:
-    there = ", ".join(schema) or "none"
+    there = listed(schema)
     if possible:
         allowed = ", ".join(possible)
         return (
@@ -276,7 +284,8 @@ def _decoded_lists(text: pl.Series) -> pl.Series:
 
     try:
         return pl.Series(text.name, [decoded(row) for row in text], dtype=pl.List(pl.Float64))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise SchemaError(
-            f"column '{text.name}' is text that does not hold a JSON list of numbers in every row ({error})."
+            f"column '{text.name}' is text that does not hold a JSON list of numbers in every row "
+            f"({first_clause(error).split(';')[0]})."
         ) from error

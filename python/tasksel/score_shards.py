@@ -80,12 +80,12 @@ def build_frame(rows: pl.DataFrame, answers: Sequence[Answer]) -> pl.DataFrame:
 
 def _count(frame: pl.DataFrame) -> dict[str, int]:
     """Count what the manifest tells of a shard."""
-    lengths = frame["token_logprobs"].list.len().fill_null(0)
+    lengths = frame["token_logprobs"].list.len().fill_null(0).cast(pl.Int64)
     return {
         "rows": frame.height,
         "tokens": int(lengths.sum()),
         "truncated_rows": int((frame["truncated_tokens"] > 0).sum()),
-        "truncated_tokens": int(frame["truncated_tokens"].sum()),
+        "truncated_tokens": int(frame["truncated_tokens"].cast(pl.Int64).sum()),
         "stopped_rows": int((frame["finish_reason"] == "stop").sum()),
         "length_rows": int((frame["finish_reason"] == "length").sum()),
         "refused_rows": int((frame["finish_reason"] == REFUSED).sum()),

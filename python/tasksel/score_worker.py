@@ -63,7 +63,7 @@ class ScoreWorker:
 
     def _piece(self, batch: AnsweredBatch, rows: pl.DataFrame, split_batches: int) -> ShardPiece:
         frame = build_frame(rows[list(batch.positions)], batch.answers)
-        n_tokens = int(frame["token_logprobs"].list.len().sum())
+        n_tokens = int(frame["token_logprobs"].list.len().cast(pl.Int64).sum())
         return ShardPiece(batch.number, batch.positions, frame, n_tokens, split_batches)
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
 import tasksel_core
 from tasksel.pool_repeats import repeated_rows
@@ -269,7 +269,7 @@ def _text_ids(ids: pl.Series) -> pl.Series:
         if ids.dtype.is_float() and bool((ids == ids.floor()).all()):
             ids = ids.cast(pl.Int64)
         return ids.cast(pl.String)
-    except PolarsError as error:
+    except (PolarsError, PanicException) as error:  # dates that no calendar has panic
         raise SchemaError(f"column 'id' is {ids.dtype}; text or whole numbers are needed.") from error
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
-import os
-import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +13,21 @@ import polars as pl
 
 from tasksel.allocation import Allocation, allocation_table, number_tasks
 from tasksel.backends import open_spread
+from tasksel.csv_cells import defused_texts
 from tasksel.embedding import embeddings_sha256
+from tasksel.file_places import refuse_overwriting
 from tasksel.findings import effective_number, find_concerns
 from tasksel.pool import Pool, load_pool
-from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, atomic_path, file_sha256, write_json, write_text
+from tasksel.run_folder import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    atomic_path,
+    file_sha256,
+    make_folder,
+    write_json,
+    write_text,
+)
+from tasksel.run_folder_leftovers import remove_leftovers
 from tasksel.scores import Scores, read_scores
 from tasksel.selection_costs import LabelCosts, read_label_costs
 from tasksel.selection_inputs import find_named, needed_embeddings, read_confidences
@@ -40,7 +48,8 @@ from tasksel_core import __version__
 from tasksel_core.errors import BudgetError, ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    import os
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -129,15 +138,16 @@ class Selection:
         out = Path(folder)
         if out.exists() and not out.is_dir():
             raise ConfigError(f"{out} is a file; allowed: a folder to write the selection to.")
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
+        remove_leftovers(out)
         (out / MANIFEST_NAME).unlink(missing_ok=True)
         for name, write in (
             ("selected.parquet", pl.DataFrame.write_parquet),
             ("selected.jsonl", _write_jsonl),
         ):
-            with _plain_disk_errors(out / name), atomic_path(out / name) as path:
+            with atomic_path(out / name) as path:
                 write(self.frame, path)
-        write_text(out / "allocation.csv", _csv_text(self.allocation))
+        write_text(out / "allocation.csv", _csv_text(defused_texts(self.allocation)))
         files = {name: file_sha256(out / name) for name in SELECTION_FILES}
         write_json(out / MANIFEST_NAME, {**self.manifest, "files": files})
         return out
@@ -487,14 +497,8 @@ def _check_seed(seed: Any) -> None:
 
 def _check_inputs_stay(inputs: tuple[Any, ...], out: str | os.PathLike[str] | None) -> None:
     """Refuse an output folder in which a file that is read would be replaced."""
-    if out is None:
-        return
-    written = {(Path(out) / name).resolve() for name in (*SELECTION_FILES, MANIFEST_NAME)}
-    for source in inputs:
-        if isinstance(source, (str, os.PathLike)) and Path(source).resolve() in written:
-            raise ConfigError(
-                f"Writing to {out} would overwrite {source}, which is read; choose another folder."
-            )
+    if out is not None:
+        refuse_overwriting((Path(out) / name for name in (*SELECTION_FILES, MANIFEST_NAME)), inputs)
 
 
 def _base_of(strategy: Strategy, base: int | None) -> int:
@@ -580,18 +584,6 @@ def _manifest(pool: Pool, chosen: RowSelection, notes: tuple[str, ...]) -> dict[
         "notes": list(notes),
         "versions": {"tasksel": __version__, "numpy": np.__version__, "polars": pl.__version__},
     }
-
-
-@contextlib.contextmanager
-def _plain_disk_errors(path: Path) -> Iterator[None]:
-    """Raise the OSError, of a full disk for example, that polars hides behind an error of its own."""
-    try:
-        yield
-    except pl.exceptions.PolarsError as error:
-        number = re.search(r"os error (\d+)", str(error))
-        if number is None:
-            raise
-        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def _write_jsonl(frame: pl.DataFrame, path: Path) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tasksel.allocation import ALLOCATION_SCHEMA
+from tasksel.csv_cells import undefused_texts
 from tasksel.pool import Pool, load_pool
-from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, read_json
+from tasksel.run_folder import MANIFEST_NAME, check_format_version, file_sha256, read_json, read_versioned
 from tasksel.scores import READY_MADE
 from tasksel.selection import SELECT_STAGE, SELECTION_FILES, Selection, select
 from tasksel.selection_labelled import LABELS_FILE
@@ -103,18 +104,16 @@ def read_selection(folder: str | os.PathLike[str]) -> SavedSelection:
             f"{place} is a folder of the stage {manifest.get('stage')!r}, not of a selection; allowed: a "
             "folder that `tasksel select --out` wrote."
         )
-    if manifest.get("format_version") != FORMAT_VERSION:
-        raise ResumeError(
-            f"{place} has format {manifest.get('format_version')}, this tasksel knows {FORMAT_VERSION}; "
-            "use the version that wrote it."
-        )
+    check_format_version(manifest, place / MANIFEST_NAME)
+    _check_tables(place / MANIFEST_NAME, manifest)
     for name in SELECTION_FILES:
         _check_file(place / name, manifest)
     try:
         frame = pl.read_parquet(place / "selected.parquet")
-        allocation = pl.read_csv(place / "allocation.csv", schema_overrides=_CSV_SCHEMA).with_columns(
-            pl.col("capped") == "True"
+        table = pl.read_csv(
+            place / "allocation.csv", schema_overrides=_CSV_SCHEMA, empty_string_is_null=False
         )
+        allocation = undefused_texts(table).with_columns(pl.col("capped") == "True")
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ResumeError(f"{place} cannot be read ({error}); make the selection anew.") from error
     return SavedSelection(place, frame, allocation, manifest)
@@ -122,6 +121,16 @@ def read_selection(folder: str | os.PathLike[str]) -> SavedSelection:
 
 _CSV_SCHEMA: Final = pl.Schema({**ALLOCATION_SCHEMA, "capped": pl.String(), "labelled": pl.Int64()})
 """The file has Python's True and False, which polars does not read."""
+
+
+_TABLES: Final = ("pool", "settings", "figures", "files")
+
+
+def _check_tables(path: Path, manifest: dict[str, Any]) -> None:
+    """Refuse a manifest that was changed by hand into something else."""
+    wrong = next((name for name in _TABLES if not isinstance(manifest.get(name), dict)), None)
+    if wrong is not None:
+        raise ResumeError(f"{path} holds no table {wrong!r}, as a selection's does; make the selection anew.")
 
 
 def _check_file(path: Path, manifest: dict[str, Any]) -> None:
@@ -206,7 +215,7 @@ def _beside(run: Path) -> dict[str, str]:
 def _of_job(run: Path) -> dict[str, str]:
     if not (run / JOB_NAME).is_file():
         return {}
-    inputs = read_json(run / JOB_NAME).get("inputs", {})
+    inputs = read_versioned(run / JOB_NAME).get("inputs", {})
     return {
         name: str(_resolved(run, place))
         for name, place in inputs.items()

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from tasksel.pool import load_pool, unanswered
-from tasksel.run_folder import MANIFEST_NAME, file_sha256, read_json
+from tasksel.run_folder import MANIFEST_NAME, file_sha256, read_versioned
 from tasksel.scores_places import IdPlaces
 from tasksel_core.errors import ResumeError, SchemaError
 
@@ -152,7 +152,7 @@ def _labels_of_run(source: PoolSource) -> Path | None:
 def _check_written(place: Path) -> None:
     """Compare the files with the manifest beside them, where there is one."""
     manifest = place.parent / MANIFEST_NAME
-    files = read_json(manifest).get("files", {}) if manifest.is_file() else {}
+    files = read_versioned(manifest).get("files", {}) if manifest.is_file() else {}
     for name in (place.name, ASKED_NAME):
         path = place.parent / name
         if name in files and (not path.is_file() or file_sha256(path) != files[name]):

@@ -13,11 +13,12 @@ import numpy as np
 
 from tasksel.causal_model import DTYPES, find_device, quiet_transformers
 from tasksel.causal_model_folder import loading_errors
+from tasksel.causal_model_trust import refuse_foreign_files, unreadable_model
 from tasksel.prompt_encoding import PLACEHOLDER, EncodedPrompt, check_prompt_template
 from tasksel.sentence_embedding_folder import MINILM, SentenceRecipe, find_sentence_model, read_recipe
 from tasksel.suggestions import did_you_mean
 from tasksel.token_states import padded_inputs, sum_over_tokens
-from tasksel.wording import first_line
+from tasksel.word_cache import without_word_cache
 from tasksel_core.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -316,10 +317,11 @@ def _load(model: str, folder: Path, dtype: str) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
+    refuse_foreign_files(model, folder)
     given = {"trust_remote_code": False, "local_files_only": True}
     with quiet_transformers():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, **given)
+            tokenizer = without_word_cache(AutoTokenizer.from_pretrained(folder, **given))
             network, loading = AutoModel.from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype),
@@ -328,7 +330,7 @@ def _load(model: str, folder: Path, dtype: str) -> tuple[Any, Any]:
                 **given,
             )
         except loading_errors() as error:
-            raise ConfigError(f"The model {model!r} cannot be loaded: {first_line(error)}") from error
+            raise unreadable_model(f"The model {model!r} cannot be loaded", error) from error
     # A pooler is not asked, and many encoders are stored without one.
     missing = sorted(name for name in loading["missing_keys"] if not name.startswith("pooler."))
     if missing:

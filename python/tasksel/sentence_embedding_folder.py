@@ -188,5 +188,5 @@ def _read_first(model: str, paths: Sequence[Path]) -> Mapping[str, Any]:
 def _read_json(model: str, path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"The model {model!r}: {path.name} is no JSON ({error}).") from error

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tasksel.run_folder import named_in_errors, text_sha256
+from tasksel.run_folder_links import open_for_appending
 from tasksel.shard_progress import Pace
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class ShardJournal:
         self._append_bytes(json.dumps(line).encode() + b"\n")
 
     def _append_bytes(self, content: bytes) -> None:
-        with named_in_errors(self.path), self.path.open("ab") as file:
+        with named_in_errors(self.path), open_for_appending(self.path) as file:
             file.write(content)
 
 

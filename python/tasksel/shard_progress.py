@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tasksel.run_folder_links import claim_file
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -71,6 +73,7 @@ class ProgressFile:
         content = {"rows_done": rows_done, "tokens_done": tokens_done, "session": pace._asdict()}
         # Renamed, so that nobody reads half of it, and not flushed: after a power loss it is stale.
         with contextlib.suppress(OSError):
+            claim_file(self._temporary)
             self._temporary.write_text(json.dumps(content))
             self._temporary.replace(self.path)
 

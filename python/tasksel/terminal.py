@@ -7,6 +7,7 @@ import itertools
 import sys
 import textwrap
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from tasksel.run_folder import MANIFEST_NAME
 from tasksel.selection import SELECTION_FILES
+from tasksel.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +39,9 @@ __all__ = [
     "print_paragraph",
     "print_score_summary",
     "print_selection",
+    "print_traceback",
     "printable",
+    "shown_path",
 ]
 
 MAX_TABLE_ROWS = 14
@@ -53,28 +57,25 @@ FEW_STRATEGIES = 2
 """More than that stand closer together."""
 PIPE_INTERVAL_S = 10.0
 """Seconds between two progress lines where nobody watches a bar."""
+_PATH_CHARS = 4096
 _WHOLE_RATE = 10.0
 """Below it a rate is shown with two figures."""
-
-
-def printable(text: str, *, max_chars: int = 200) -> str:
-    r"""Return `text` on one line without control characters, so that data cannot steer the terminal.
-
-    Examples
-    --------
-    >>> print(printable("a\x1b[31mb\nc"))
-    a\x1b[31mb\nc
-    """
-    shown = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
-    )
-    return shown if len(shown) <= max_chars else shown[: max_chars - 1] + "…"
 
 
 def print_error(message: str) -> None:
     """Print one paragraph to standard error: ``Error:`` and the sentence."""
     console = Console(stderr=True)
     console.print(Text.assemble(("Error: ", "bold red"), _lines(message)), soft_wrap=not console.is_terminal)
+
+
+def shown_path(path: object) -> str:
+    """Return the name of a file or folder as a terminal may show it: whole, and nothing but text."""
+    return printable(str(path), max_chars=_PATH_CHARS)
+
+
+def print_traceback() -> None:
+    """Print the traceback of the error that is handled; texts of others in it cannot steer the terminal."""
+    sys.stderr.write(_lines(traceback.format_exc()) + "\n")
 
 
 def print_notes(console: Console, notes: Sequence[str]) -> None:
@@ -100,7 +101,7 @@ def print_selection(console: Console, selection: Selection, *, folder: str | Non
         console.print(Text("Nothing was written; --out DIR writes the selection.", style="dim"))
     else:
         files = ", ".join((*SELECTION_FILES, MANIFEST_NAME))
-        console.print(Text(f"Wrote {folder}: {files}"))
+        console.print(Text(f"Wrote {shown_path(folder)}: {files}"))
 
 
 def print_score_summary(console: Console, summary: ScoreSummary) -> None:
@@ -115,7 +116,7 @@ def _score_line(summary: ScoreSummary) -> str:
     return (
         f"Scored {_counted(figures['rows'], 'prompt')}{reused}: "
         f"{_counted(figures['tokens'], 'token')} generated"
-        f"{_rate(figures)}. Files in {figures['folder']}"
+        f"{_rate(figures)}. Files in {shown_path(figures['folder'])}"
     )
 
 
@@ -150,7 +151,7 @@ def print_demo(console: Console, result: DemoResult) -> None:
         console.print(Text("\nWhat a model trained on them answers right, of held-out prompts:"))
         console.print(_outcome_table(result))
         console.print(Text("One pool says little: `tasksel study` repeats this over pools, with intervals."))
-    console.print(Text(f"Files: {result.folder}/{{run,{','.join(result.selections)}}}"))
+    console.print(Text(f"Files: {shown_path(result.folder)}/{{run,{','.join(result.selections)}}}"))
 
 
 def _outcome_table(result: DemoResult) -> Table:

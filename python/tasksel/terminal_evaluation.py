@@ -9,7 +9,7 @@ from rich.text import Text
 
 from tasksel.evaluation_figures import LOWER_IS_BETTER
 from tasksel.run_folder import MANIFEST_NAME
-from tasksel.terminal import MAX_TABLE_ROWS, print_notes, printable
+from tasksel.terminal import MAX_TABLE_ROWS, print_notes, printable, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,9 @@ def print_evaluation(console: Console, evaluation: Evaluation) -> None:
     if evaluation.folder is None:
         console.print(Text("Nothing was written; --out DIR writes the evaluation.", style="dim"))
     else:
-        console.print(Text(f"Wrote {evaluation.folder}: report.json, {MANIFEST_NAME}, SUITE/tasks.csv"))
+        console.print(
+            Text(f"Wrote {shown_path(evaluation.folder)}: report.json, {MANIFEST_NAME}, SUITE/tasks.csv")
+        )
 
 
 def _headline(suite: SuiteResult) -> str:

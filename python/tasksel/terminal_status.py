@@ -36,7 +36,9 @@ def print_status(console: Console, status: RunStatus) -> None:
         name = status.folder if other.name == "." else other.name
         kind = "" if other.kind in (other.name, "other") else f" ({other.kind})"
         console.print(
-            Text.assemble((printable(name), "bold"), f"{kind}: ", (other.state, STYLES[other.state]))
+            Text.assemble(
+                (printable(name), "bold"), f"{printable(kind)}: ", (other.state, STYLES[other.state])
+            )
         )
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasksel.study.page import budget_of_arm, order_of_arm, state_findings
-from tasksel.terminal import printable
+from tasksel.terminal import printable, shown_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +32,7 @@ def print_study(console: Console, result: StudyResult) -> None:
         console.print(Text(f"Chosen on the tuning seeds: {result.chosen}"))
     for sentence in state_findings(result):
         console.print(Text("· " + sentence.replace("**", "")))
-    console.print(Text(f"Report: {result.folder}/report.md"))
+    console.print(Text(f"Report: {shown_path(result.folder)}/report.md"))
 
 
 def _arms_table(world: str, arms: pl.DataFrame, metric: str) -> Table:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from tasksel.terminal import print_notes
+from tasksel.terminal import print_notes, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +38,8 @@ def print_training_summary(console: Console, summary: TrainingSummary) -> None:
         Text(f"Loss by epoch, nats a token: {losses[0]:.3f} {draw_sparkline(losses)} {losses[-1]:.3f}")
     )
     print_notes(console, summary.notes)
-    outputs = ", ".join(path for path in (summary.adapter, summary.model) if path)
-    console.print(Text(f"Wrote {outputs}; the curve is {summary.folder}/loss.csv"))
+    outputs = ", ".join(shown_path(path) for path in (summary.adapter, summary.model) if path)
+    console.print(Text(f"Wrote {outputs}; the curve is {shown_path(summary.folder)}/loss.csv"))
 
 
 def draw_sparkline(values: Sequence[float]) -> str:

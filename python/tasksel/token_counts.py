@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tasksel.causal_model_folder import find_local_model
+from tasksel.word_cache import without_word_cache
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -80,4 +81,4 @@ def _load_tokenizer(model: str) -> Any:
         return None
     if folder is None or not (folder / "tokenizer.json").is_file():
         return None
-    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return without_word_cache(Tokenizer.from_file(str(folder / "tokenizer.json")))

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from tasksel.file_places import NO_REGULAR_FILE, file_trouble
 from tasksel.suggestions import did_you_mean
+from tasksel.whole_numbers import is_finite_number
 from tasksel_core.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -50,12 +52,21 @@ def read_toml(path: Path, noun: str) -> dict[str, Any]:
     ConfigError
         It cannot be read, or is not TOML (the message has the line).
     """
+    if file_trouble(path) == NO_REGULAR_FILE:  # reading a pipe may never end
+        raise ConfigError(f"The {noun} {path} {NO_REGULAR_FILE}; a TOML file is wanted.")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"The {noun} {path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"The {noun} {path} is not TOML: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"The {noun} {path} is not TOML: it is not UTF-8 (byte {error.object[error.start]:#04x} at "
+            f"offset {error.start:,}); save it as UTF-8."
+        ) from error
+    except RecursionError as error:
+        raise ConfigError(f"The {noun} {path} is not TOML: it is nested too deeply.") from error
+    except ValueError as error:  # also of a number of thousands of digits, which is no TOMLDecodeError
+        raise ConfigError(f"The {noun} {path} is not TOML: {str(error).split(';')[0]}.") from error
 
 
 class _Parser(Protocol[Parsed]):
@@ -121,8 +132,7 @@ def check_whole(where: str, value: Any, least: int) -> None:
 
 def check_number(where: str, value: Any, low: float, high: float = math.inf) -> None:
     """Refuse anything but a finite number from `low` to `high`, both included."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or not low <= value <= high:
+    if not is_finite_number(value) or not low <= value <= high:
         limits = [f" of at least {low:g}"] if high == math.inf else [f" from {low:g} to {high:g}"]
         wanted = "" if low == -math.inf else limits[0]
         raise ConfigError(f"{where} is {value!r}; a number{wanted} is wanted.")

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from tasksel.file_places import refuse_overwriting
 from tasksel.pool import load_pool, unanswered
-from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, atomic_path, file_sha256, write_json, write_text
+from tasksel.run_folder import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    atomic_path,
+    file_sha256,
+    make_folder,
+    write_json,
+    write_text,
+)
 from tasksel.suggestions import did_you_mean
+from tasksel.wording import listed
 from tasksel_core import __version__
 from tasksel_core.errors import ConfigError, SchemaError
 
@@ -200,9 +210,11 @@ def export(
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; allowed: a folder to write the examples to.")
+    names = (DATA_NAME, LLAMA_FACTORY_NAME, AXOLOTL_NAME, MANIFEST_NAME)
+    refuse_overwriting((folder / name for name in names), [selected])
     pool = load_pool(selected, task_column=task_column, id_column=id_column)
     _check_responses(pool.frame, pool.name)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     (folder / MANIFEST_NAME).unlink(missing_ok=True)
     chosen = EXPORT_FORMATS[format]
     pairs = pool.frame.select("prompt", "response").iter_rows()
@@ -235,7 +247,7 @@ def _check_responses(frame: pl.DataFrame, name: str) -> None:
     if "response" not in frame.columns:
         raise SchemaError(
             f"{name} has no responses: have the prompts answered and put the answers into a column "
-            f"'response'; it has {', '.join(frame.columns)}."
+            f"'response'; it has {listed(frame.columns)}."
         )
     missing = unanswered(frame)
     if not missing.is_empty():

@@ -24,7 +24,7 @@ from tasksel.run_folder import (
     MANIFEST_NAME,
     file_sha256,
     folder_lock,
-    read_json,
+    read_versioned,
     write_json,
 )
 from tasksel.run_folder_identity import (
@@ -33,6 +33,7 @@ from tasksel.run_folder_identity import (
     refuse_changes,
     settle_identity,
 )
+from tasksel.run_folder_links import listed_path
 from tasksel.training_batches import plan_steps
 from tasksel.training_examples import EncodedExamples, encode_examples
 from tasksel.training_output import ADAPTER_FOLDER, MODEL_FOLDER, hash_files, write_adapter, write_model
@@ -306,7 +307,7 @@ class _TrainingRun:
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         identity = self._identify()
         manifest = self._read_finished() or self._train_rest(identity)
-        if self.settings.merge and not (self.folder / MODEL_FOLDER).is_dir():
+        if self.settings.merge and not _lists_model(manifest):
             manifest = self._merge(manifest)
         return TrainingSummary(
             **manifest["figures"],
@@ -345,9 +346,9 @@ class _TrainingRun:
         path = self.folder / MANIFEST_NAME
         if not path.exists():
             return None
-        manifest = read_json(path)
+        manifest = read_versioned(path)
         for listed in manifest["files"]:
-            each = self.folder / listed["name"]
+            each = listed_path(self.folder, listed["name"], path)
             if not each.exists() or file_sha256(each) != listed["sha256"]:
                 self.notes.append(f"{listed['name']} was missing or damaged, and the model is trained again.")
                 path.unlink()
@@ -504,6 +505,11 @@ class _TrainingRun:
     def _report(self, steps_done: int, steps_total: int, tokens_done: int) -> None:
         if self.progress is not None:
             self.progress(steps_done, steps_total, tokens_done)
+
+
+def _lists_model(manifest: dict[str, Any]) -> bool:
+    """Whether a model was merged; a folder that the manifest does not know is what a kill has left."""
+    return any(each["name"].startswith(f"{MODEL_FOLDER}/") for each in manifest["files"])
 
 
 def _check_backend(trainer: str) -> None:

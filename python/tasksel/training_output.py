@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tasksel.causal_model import quiet_transformers
 from tasksel.causal_model_adapter import quiet_peft
-from tasksel.run_folder import file_sha256
-from tasksel.training_state import sync_folder
+from tasksel.run_folder import file_sha256, named_in_errors
+from tasksel.run_folder_durability import flush_tree, move_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,10 +39,15 @@ def _new_folder(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
-    yield temporary
-    sync_folder(temporary)
+    try:
+        with named_in_errors(path):
+            yield temporary
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)  # a full disk wants its room back
+        raise
+    flush_tree(temporary)
     shutil.rmtree(path, ignore_errors=True)
-    temporary.replace(path)
+    move_folder(temporary, path)
 
 
 def write_adapter(path: Path, peft_model: Any, *, base: str) -> None:

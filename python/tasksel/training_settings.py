@@ -8,7 +8,7 @@ from typing import Any
 
 from tasksel.prompt_encoding import check_prompt_template
 from tasksel.suggestions import did_you_mean
-from tasksel.whole_numbers import check_whole_numbers
+from tasksel.whole_numbers import check_whole_numbers, is_finite_number
 from tasksel_core.errors import ConfigError
 
 __all__ = ["ALL_LINEAR", "TRAINERS", "TRAINING_DTYPES", "TrainingSettings"]
@@ -97,8 +97,7 @@ class TrainingSettings:
 def _check_between(
     name: str, value: Any, *, above: float = -math.inf, at_least: float = -math.inf, below: float = math.inf
 ) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if is_number and above < value < below and value >= at_least:
+    if is_finite_number(value) and above < value < below and value >= at_least:
         return
     limits = [f"above {above:g}"] if above > -math.inf else [f"of at least {at_least:g}"]
     limits += [f"below {below:g}"] if below < math.inf else []

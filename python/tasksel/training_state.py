@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import time
 from dataclasses import asdict, dataclass, field
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from tasksel.run_folder import atomic_path, read_json, write_json
+from tasksel.run_folder import atomic_path, named_in_errors, read_json, write_json
+from tasksel.run_folder_durability import flush_tree, move_folder
 from tasksel_core.errors import ResumeError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ __all__ = [
     "find_checkpoint",
     "list_checkpoints",
     "read_loss_rows",
-    "sync_folder",
     "write_loss_csv",
 ]
 
@@ -88,24 +87,21 @@ class CheckpointWriter:
         saving = self.folder / _SAVING_NAME
         shutil.rmtree(saving, ignore_errors=True)
         saving.mkdir()
-        yield saving
         name = f"{CHECKPOINT_PREFIX}{step}"
+        try:
+            with named_in_errors(self.folder / name):
+                yield saving
+        except BaseException:
+            shutil.rmtree(saving, ignore_errors=True)  # a full disk wants its room back
+            raise
         write_json(saving / name / _PROGRESS_NAME, {"rows": [asdict(row) for row in rows]})
-        sync_folder(saving / name)
+        flush_tree(saving / name)
         older = list_checkpoints(self.folder)
-        (saving / name).replace(self.folder / name)
+        move_folder(saving / name, self.folder / name)  # on the disk before those go that it replaces
         saving.rmdir()
         for path in older:
             shutil.rmtree(path)
         self._saved_s, self._saved_step = time.monotonic(), step
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush every file of a folder to the disk, so that a rename after it cannot be there without them."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as written:
-                os.fsync(written.fileno())
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -1,7 +1,8 @@
-"""Settings that are whole numbers, as they go into a manifest."""
+"""Settings that are numbers: whole ones, as they go into a manifest, and finite ones."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from tasksel_core.errors import ConfigError
@@ -9,7 +10,20 @@ from tasksel_core.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["check_whole_numbers"]
+__all__ = ["check_whole_numbers", "is_finite_number"]
+
+
+def is_finite_number(value: Any) -> bool:
+    """Whether a value is a number between the limits of a float64; booleans are none.
+
+    Examples
+    --------
+    >>> [is_finite_number(value) for value in (0.5, True, float("nan"), 10**400)]
+    [True, False, False, False]
+    """
+    # math.isfinite raises at an integer that is no float64.
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and abs(value) <= sys.float_info.max
 
 
 def check_whole_numbers(numbers: Mapping[str, Any], *, at_least: int = 1) -> None:

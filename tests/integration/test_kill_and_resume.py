@@ -1,105 +1,140 @@
+"""Six verbs, killed again and again at random moments: what is made in the end is what it would have been."""
+
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from tasksel.run_status import read_status
-from tasksel.scoring import score
+import kill_verbs
+from kill_loop import ForkServer, kill_again_and_again
+from scripted_provider import KEY, ScriptedProvider
+from tasksel.reply_journal import read_journal
+from tasksel.toy_world import make_toy_pool
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 and fork are of POSIX systems"),
 ]
 
-pytest.importorskip("transformers", reason="the extra hf is not installed")
+pytest.importorskip("peft", reason="the extra hf is not installed")
+pytest.importorskip("jsonschema", reason="the extra synth is not installed")
 
-FORK_SERVER = Path(__file__).with_name("stage_fork_server.py")
-N_KILLS = int(os.environ.get("TASKSEL_KILLS", "20"))
-"""Over both stages; `make chaos` has 200."""
+N_KILLS = int(os.environ.get("TASKSEL_KILLS", "30"))
+"""Over all verbs; `make chaos` has 200."""
 SEED = int(os.environ.get("TASKSEL_KILL_SEED", "0"))
-N_ROWS = 120
-SETTINGS = {"max_new_tokens": 12, "batch_tokens": 200, "shard_rows": 4, "device": "cpu"}
-SCORE = (
-    "import sys, torch; torch.set_num_threads(1)\n"
-    "from tasksel.scoring import score\n"
-    f"score(sys.argv[1], model=sys.argv[2], out=sys.argv[3], **{SETTINGS!r})\n"
-)
+REPORTS = os.environ.get("TASKSEL_KILL_REPORTS")
+"""Folder for one JSON file a verb."""
+SHARES = {"score": 0.20, "embed": 0.20, "train": 0.14, "teacher": 0.17, "synth": 0.17, "select": 0.12}
+"""Of the kills; a training takes longest, and a selection has the fewest places to be killed at."""
 ENVIRONMENT = os.environ | {
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "POLARS_MAX_THREADS": "1",
+    "OPENAI_API_KEY": KEY,
+    "NO_PROXY": "127.0.0.1",
 }
+N_ROWS = 120
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with ForkServer(ENVIRONMENT, tmp_path_factory.mktemp("server") / "log") as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory):
-    path = tmp_path_factory.mktemp("pool") / "pool.parquet"
-    prompts = [f"prompt {number} " + "word " * (number % 13) for number in range(N_ROWS)]
-    tasks = [f"task-{number % 7}" for number in range(N_ROWS)]
-    pl.DataFrame({"prompt": prompts, "task": tasks}).write_parquet(path)
-    return path
+    return kill_verbs.write_pool(tmp_path_factory.mktemp("pool") / "pool.parquet", n_rows=N_ROWS)
 
 
-def read_bytes(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+@pytest.fixture
+def provider():
+    provider = ScriptedProvider()
+    thread = provider.serve()
+    yield provider
+    provider.shutdown()
+    thread.join()
+    provider.server_close()
 
 
-@pytest.mark.timeout(300 + 30 * N_KILLS)
-@pytest.mark.parametrize(("stage", "name"), [("score", "scores"), ("embed", "embeddings")])
-def test_kills_at_random_moments_change_no_byte(pool, tiny_model_folder, tmp_path, stage, name):
-    n_kills = N_KILLS // 2
-    arguments = [stage, str(pool), str(tiny_model_folder), str(tmp_path), str(n_kills), str(SEED)]
-    result = subprocess.run(
-        [sys.executable, str(FORK_SERVER), *arguments],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=250 + 30 * N_KILLS,
-    )
-    assert result.returncode == 0, result.stderr
-    report = json.loads(result.stdout)
-    half_made = sum(0 < shards < report["n_shards"] for shards in report["shards_at_kill"])
-    print(
-        f"{stage}: seed {SEED}, {n_kills} kills, {half_made} of them in a half-made run, "
-        f"{report['partials_at_kill']} with a partial shard, {report['leftovers_at_kill']} within a write, "
-        f"{len(report['folders']) - 1} folders"
-    )
-    assert len(report["shards_at_kill"]) == n_kills
-    assert half_made > 0
-    whole, *killed = map(Path, report["folders"])
-    expected = read_bytes(whole / name)
-    assert sum(each.startswith("part-") for each in expected) == report["n_shards"] == N_ROWS / 6
-    made = pl.read_parquet(whole / name / "part-*.parquet")
+def kill(server, verb, place):
+    """Kill, write the report down, and return it."""
+    n_kills = round(N_KILLS * SHARES[verb.name])
+    report = kill_again_and_again(server, verb, place, n_kills=n_kills, seed=SEED)
+    if REPORTS:
+        Path(REPORTS, f"{verb.name}.json").write_text(json.dumps(report.to_dict()))
+    print(report)
+    assert report.kills == n_kills
+    assert report.differing == []
+    assert report.half_made > 0
+    return report
+
+
+@pytest.mark.timeout(600 + 60 * N_KILLS)
+@pytest.mark.parametrize("name", ["score", "embed"])
+def test_shards(server, pool, tiny_model_folder, tmp_path, name):
+    verb = getattr(kill_verbs, f"{name}_verb")(pool, tiny_model_folder)
+    kill(server, verb, tmp_path)
+    made = pl.read_parquet(tmp_path / "whole" / verb.folder / "part-*.parquet")
     assert made.height == made["id"].n_unique() == N_ROWS
-    for folder in killed:
-        assert read_bytes(folder / name) == expected
-        assert read_status(folder).stages[0].state == "finished"
 
 
-def test_a_killed_command_goes_on_where_it_stopped(pool, tiny_model_folder, tmp_path):
-    command = [sys.executable, "-c", SCORE, str(pool), str(tiny_model_folder), str(tmp_path / "killed")]
-    with subprocess.Popen(command, env=ENVIRONMENT) as process:
-        try:
-            while len(list((tmp_path / "killed").glob("scores/part-*"))) < 5:
-                assert process.poll() is None, "the run ended before it was killed"
-                time.sleep(0.05)
-        finally:
-            process.kill()
-    assert process.returncode == -9
-    assert not (tmp_path / "killed" / "scores" / "manifest.json").exists()
-    status = read_status(tmp_path / "killed").stages[0]
-    assert (status.state, status.is_in_order) == ("interrupted", True)
-    assert status.shards_done >= 5
-    summaries = [
-        score(pool, model=str(tiny_model_folder), out=tmp_path / name, **SETTINGS)
-        for name in ("killed", "whole")
-    ]
-    assert summaries[0].rows_reused >= status.rows_done > 0
-    assert read_bytes(tmp_path / "killed" / "scores") == read_bytes(tmp_path / "whole" / "scores")
+@pytest.mark.timeout(600 + 60 * N_KILLS)
+def test_training(server, tmp_path):
+    selection = tmp_path / "selected.parquet"
+    make_toy_pool(0).head(120).write_parquet(selection)
+    verb = kill_verbs.train_verb(selection)
+    kill(server, verb, tmp_path)
+    names = verb.outputs(tmp_path / "whole")
+    assert "training/adapter/adapter_model.safetensors" in names
+    assert not [name for name in names if "checkpoint" in name]
+
+
+def assert_no_key(place):
+    for path in place.rglob("*"):
+        assert path.is_dir() or KEY.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.timeout(600 + 60 * N_KILLS)
+def test_teacher(server, provider, tmp_path):
+    pool = tmp_path / "pool.parquet"
+    pl.DataFrame({"task": "t", "prompt": [f"Say the number {n % 100}" for n in range(120)]}).write_parquet(
+        pool
+    )
+    provider.play = kill_verbs.play_teacher
+    kill(server, kill_verbs.teacher_verb(pool, provider), tmp_path)
+    whole = read_journal(tmp_path / "whole" / "teacher" / "replies.jsonl")
+    assert len(whole) >= 200
+    for folder in tmp_path.glob("killed-*"):
+        assert read_journal(folder / "teacher" / "replies.jsonl").keys() == whole.keys()
+    assert_no_key(tmp_path)
+
+
+@pytest.mark.timeout(600 + 60 * N_KILLS)
+def test_synthesis(server, provider, tmp_path):
+    provider.play = kill_verbs.play_synthesis
+    report = kill(server, kill_verbs.synthesis_verb(tmp_path / "planned", provider), tmp_path)
+    whole = read_journal(tmp_path / "whole" / "generation" / "responses.jsonl")
+    for folder in tmp_path.glob("killed-*"):
+        assert read_journal(folder / "generation" / "responses.jsonl").keys() == whole.keys()
+    # A kill costs no more than the requests that were under way, and what asking again takes.
+    n_needed = len(whole) * (report.folders + 1)
+    n_under_way = (report.kills + 2) * kill_verbs.CONCURRENCY
+    assert len(provider.seen) - n_needed <= n_under_way + 0.2 * n_needed
+    assert_no_key(tmp_path)
+
+
+@pytest.mark.timeout(600 + 60 * N_KILLS)
+def test_selection(server, tmp_path):
+    pool, old = tmp_path / "pool.parquet", tmp_path / "old"
+    frame = make_toy_pool(0)
+    frame.with_columns(confidence=pl.int_range(pl.len()) % 97 / 100).write_parquet(pool)
+    assert server.wait(server.start(kill_verbs.select_command(pool, 400, old))) == 0
+    command = kill_verbs.select_command(pool, 900, "RUN")
+    verb = kill_verbs.SelectVerb("select", ".", command, most_steps=8, old=old, new=tmp_path / "whole")
+    kill(server, verb, tmp_path)
+    assert verb.seen["refused"] > 0

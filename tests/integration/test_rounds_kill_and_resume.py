@@ -1,21 +1,21 @@
-"""Rounds that are killed anywhere end as if they had not been."""
+"""Jobs and rounds that are killed anywhere end as if they had not been."""
 
 from __future__ import annotations
 
 import os
-import random
-import subprocess
-import sys
-import time
+from dataclasses import dataclass
 
+import polars as pl
 import pytest
 
+from kill_loop import ForkServer, kill_again_and_again
+from kill_verbs import Verb, read_files
 from tasksel.run_folder import read_json
 from tasksel.toy_world import make_toy_holdout, make_toy_pool
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(os.name != "posix", reason="kill -9 is of POSIX systems"),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 and fork are of POSIX systems"),
 ]
 
 pytest.importorskip("peft", reason="the extra hf is not installed")
@@ -25,8 +25,8 @@ ENVIRONMENT = os.environ | {
     "TOKENIZERS_PARALLELISM": "false",
     "POLARS_MAX_THREADS": "1",
 }
-N_KILLS = 4
-TEXT = """
+N_KILLS = 6
+JOB = """
 model = "demo"
 device = "cpu"
 [pool]
@@ -44,77 +44,67 @@ checkpoint_every_s = 0
 [evaluate]
 pool = "holdout.parquet"
 max_new_tokens = 3
+"""
+ROUNDS = """
 [rounds]
 n = 3
 scores = "trained"
 """
+COMPARED = (
+    "selected.parquet",
+    "labelled.parquet",
+    "prompts.parquet",
+    "round.json",
+    "rounds.csv",
+    "rounds.json",
+    "adapter_model.safetensors",
+    "part-00000.parquet",
+    "results.json",
+)
+"""Others hold how long something took."""
+
+
+@dataclass
+class JobVerb(Verb):
+    """``run`` and ``rounds``: a job is half made from its first stage on."""
+
+    def is_half_made(self, run):
+        return any(run.iterdir()) and not self.is_done(run)
+
+    def outputs(self, run):
+        return {
+            name: content for name, content in read_files(run).items() if name.rpartition("/")[2] in COMPARED
+        }
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    import polars as pl
-
-    folder = tmp_path_factory.mktemp("rounds")
+    folder = tmp_path_factory.mktemp("world")
     pool = make_toy_pool(0, n_tasks=3, largest=20)
     pool.write_parquet(folder / "pool.parquet")
     held_out = make_toy_holdout(0, n_per_task=2).filter(pl.col("task").is_in(pool["task"].unique().implode()))
     held_out.write_parquet(folder / "holdout.parquet")
-    (folder / "job.toml").write_text(TEXT)
+    (folder / "run.toml").write_text(JOB + "[labels]\n")
+    (folder / "rounds.toml").write_text(JOB + ROUNDS)
     return folder
 
 
-def start(world, out):
-    command = [
-        sys.executable,
-        "-m",
-        "tasksel",
-        "rounds",
-        str(world / "job.toml"),
-        "--out",
-        str(out),
-        "--quiet",
-    ]
-    return subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with ForkServer(ENVIRONMENT, tmp_path_factory.mktemp("server") / "log") as server:
+        yield server
 
 
-def run_to_the_end(world, out):
-    process = start(world, out)
-    assert process.wait(timeout=300) == 0
-
-
-def files_of(out):
-    """Give what must be the same: the tables, each selection, each label, each adapter."""
-    wanted = (
-        "selected.parquet",
-        "labelled.parquet",
-        "prompts.parquet",
-        "round.json",
-        "adapter_model.safetensors",
-    )
-    found = {
-        path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.name in wanted
-    }
-    return found | {
-        name: (out / name).read_bytes() for name in ("rounds.csv", "rounds.json", "manifest.json")
-    }
-
-
-def newest(out):
-    return max((path.stat().st_mtime_ns for path in out.rglob("*") if path.exists()), default=0)
-
-
-def test_rounds_that_are_killed_again_and_again_end_as_those_that_were_not(world, tmp_path):
-    run_to_the_end(world, tmp_path / "whole")
-    out, rng = tmp_path / "killed", random.Random(0)
-    for _ in range(N_KILLS):
-        process, before = start(world, out), newest(out)
-        while process.poll() is None and newest(out) == before:
-            time.sleep(0.02)
-        time.sleep(rng.uniform(0, 1.5))
-        process.kill()
-        process.wait()
-    run_to_the_end(world, out)
-    whole, killed = files_of(tmp_path / "whole"), files_of(out)
-    assert killed.keys() == whole.keys()
-    assert [name for name in whole if killed[name] != whole[name]] == []
-    assert len(read_json(out / "rounds.json")["rounds"]) == 4
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("name", "most_steps"), [("run", 20), ("rounds", 200)])
+def test_jobs_that_are_killed_again_and_again_end_as_those_that_were_not(
+    server, world, tmp_path, name, most_steps
+):
+    command = [name, world / f"{name}.toml", "--out", "RUN", "--quiet"]
+    verb = JobVerb(name, ".", command, most_steps=most_steps)
+    report = kill_again_and_again(server, verb, tmp_path, n_kills=N_KILLS, seed=0)
+    print(report)
+    assert report.differing == []
+    assert report.half_made > 0
+    if name == "rounds":
+        assert len(read_json(tmp_path / "killed-1" / "rounds.json")["rounds"]) == 4

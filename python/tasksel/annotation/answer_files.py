@@ -6,19 +6,23 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import polars.selectors as cs
+
 from tasksel.annotation.answer_tables import read_rows
 from tasksel.annotation.answers import ReturnedAnswers
 from tasksel.annotation.argilla_records import is_flat_record, is_nested_record, read_records
-from tasksel.annotation.dataset_folder import is_dataset_folder, read_dataset_folder
+from tasksel.annotation.dataset_folder import dataset_folder_sha256, is_dataset_folder, read_dataset_folder
 from tasksel.annotation.export import EXPORT_NAME, EXPORT_STAGE
 from tasksel.annotation.formats import ANNOTATION_FORMATS, RECORDS_NAME
 from tasksel.annotation.label_studio_client import LabelStudioClient, parse_place
 from tasksel.annotation.label_studio_project import download_tasks
 from tasksel.annotation.label_studio_tasks import is_task, read_tasks
 from tasksel.annotation.spreadsheets import read_table
+from tasksel.file_places import file_trouble
+from tasksel.pool_dates import dates_as_numbers
 from tasksel.pool_files import SUFFIXES, scan_file
 from tasksel.pool_text import mended_bytes, text_traits
-from tasksel.run_folder import MANIFEST_NAME, file_sha256, read_json, text_sha256
+from tasksel.run_folder import MANIFEST_NAME, check_format_version, file_sha256, read_json, text_sha256
 from tasksel_core.errors import AnnotationError, ConfigError, ResumeError
 
 if TYPE_CHECKING:
@@ -91,14 +95,9 @@ def _check_file(path: Path) -> None:
         It does not exist, is packed, a workbook, or too large.
     """
     suffix = path.suffix.lower()
-    try:
-        is_file = path.is_file()
-    except (OSError, ValueError):
-        is_file = False
-    if not is_file:
-        raise AnnotationError(
-            f"{str(path)[:200]!r} does not exist; wanted is a file with answers ({_ALLOWED})."
-        )
+    trouble = file_trouble(path)
+    if trouble is not None:
+        raise AnnotationError(f"{str(path)[:200]!r} {trouble}; wanted is a file with answers ({_ALLOWED}).")
     if suffix in _PACKED:
         raise AnnotationError(f"{path.name} is packed; unpack it and import what is in it.")
     if suffix in _WORKBOOKS:
@@ -160,7 +159,10 @@ def _of_table(
     if table.height > _MOST_ROWS:
         raise AnnotationError(f"{name} has {table.height:,} rows; up to {_MOST_ROWS:,} are read.")
     if is_flat_record(dict.fromkeys(table.columns)):
-        frame, notes = read_records(table.iter_rows(named=True), response_name=response_column)
+        # No answer is a date, and a date past the year 9999 has no way through Python.
+        kept = [name for name, dtype in table.schema.items() if dates_as_numbers(dtype) == dtype]
+        records = table.select(cs.by_name(kept)).iter_rows(named=True)
+        frame, notes = read_records(records, response_name=response_column)
         return ReturnedAnswers(frame, "argilla", name, sha256, notes)
     frame, notes = read_rows(table, name, response_column=response_column, id_column=id_column)
     return ReturnedAnswers(frame, kind, name, sha256, notes)
@@ -188,9 +190,7 @@ def _read_folder(folder: Path, response_column: str | None, id_column: str | Non
             "to_disk and of Hugging Face's datasets."
         )
     table = read_dataset_folder(folder)
-    sha256 = (
-        text_sha256(table.write_json()) if table.height < 1 << 16 else text_sha256(str(table.hash_rows()))
-    )
+    sha256 = dataset_folder_sha256(folder)
     return _of_table(table, folder.resolve().name, sha256, "hf", response_column, id_column)
 
 
@@ -219,5 +219,8 @@ def find_export(place: Path) -> dict[str, Any] | None:
         record = read_json(folder / EXPORT_NAME)
     except ResumeError:  # a file of another tool has the name
         return None
-    is_whole = record.get("stage") == EXPORT_STAGE and isinstance(record.get("prompts"), dict)
-    return record if is_whole and isinstance(record.get("settings"), dict) else None
+    if record.get("stage") != EXPORT_STAGE:
+        return None
+    check_format_version(record, folder / EXPORT_NAME)
+    is_whole = isinstance(record.get("prompts"), dict) and isinstance(record.get("settings"), dict)
+    return record if is_whole else None

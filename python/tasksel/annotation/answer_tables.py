@@ -8,7 +8,9 @@ import polars as pl
 import polars.selectors as cs
 
 from tasksel.annotation.answers import ANSWERED, EMPTY, OPEN, REJECTED, RETURNED_SCHEMA, SKIPPED
+from tasksel.pool_dates import dates_as_text
 from tasksel.suggestions import did_you_mean
+from tasksel.wording import listed
 from tasksel_core.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ _STATUSES: Final = {
 }
 _PLAIN_STATUSES: Final = ("", "answered", "completed", "done", "ok", "open", "submitted")
 """With these it is the response that says whether there is one."""
-_MOST_NAMED: Final = 20
 _FLAT_LABEL_STUDIO: Final = {"annotation_id", "lead_time"}
 _BLANK: Final = r"^\s*$"
 
@@ -68,12 +69,14 @@ def read_rows(
     columns["response"] = _given(response_column, table.columns, name) or columns["response"]
     columns["id"] = _given(id_column, table.columns, name) or columns["id"]
     _check_columns(columns, table.columns, name)
-    texts = table.select(
+    # Lazily, since an eager query adds to an error where in it that was raised.
+    lazy = table.lazy().select(
         _text(table, column, name).alias(wanted)
         if column is not None
         else pl.lit(None, dtype=pl.String).alias(wanted)
         for wanted, column in columns.items()
     )
+    texts = lazy.collect()
     said = pl.col("status").fill_null("").str.strip_chars().str.to_lowercase()
     strange = texts.filter(~said.is_in([*_STATUSES, *_PLAIN_STATUSES]))["status"]
     return _judged(texts, said), _status_notes(strange)
@@ -93,7 +96,7 @@ def _named_columns(names: Sequence[str], file: str) -> dict[str, str]:
 def _given(column: str | None, names: Sequence[str], file: str) -> str | None:
     if column is not None and column not in names:
         raise AnnotationError(
-            f"{file} has no column {column!r}: found {_listing(names)}.{did_you_mean(column, names)}"
+            f"{file} has no column {column!r}: found {listed(names)}.{did_you_mean(column, names)}"
         )
     return column
 
@@ -101,26 +104,23 @@ def _given(column: str | None, names: Sequence[str], file: str) -> str | None:
 def _check_columns(columns: dict[str, str | None], names: Sequence[str], file: str) -> None:
     if columns["response"] is None:
         raise AnnotationError(
-            f"{file} has no column 'response': found {_listing(names)}. Name the column with the answers "
+            f"{file} has no column 'response': found {listed(names)}. Name the column with the answers "
             "with --response-column (response_column=)."
         )
     if columns["id"] is None and columns["prompt"] is None:
         raise AnnotationError(
             f"{file} has neither the column 'id' nor 'prompt', so that no answer can be joined to its "
-            f"prompt: found {_listing(names)}. Name the column with the ids with --id-column (id_column=)."
+            f"prompt: found {listed(names)}. Name the column with the ids with --id-column (id_column=)."
         )
-
-
-def _listing(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(repr(each) for each in names[:_MOST_NAMED]) + more
 
 
 def _text(table: pl.DataFrame, column: str, file: str) -> pl.Expr:
     dtype = table.schema[column]
-    if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+    if dtype.is_nested() or dtype in (pl.Binary, pl.Duration, pl.Object):
         raise AnnotationError(f"{file}: column {column!r} is {str(dtype)[:80]}; wanted is text, one a row.")
     value = cs.by_name(column).as_expr()  # pl.col would take a name like "^a.*$" as a pattern
+    if dtype in (pl.Date, pl.Datetime):
+        return dates_as_text(value, f"{file}: column {column!r}")
     if dtype.is_float():  # as ids become where a column of integers has gaps
         whole = value.cast(pl.Int64, strict=False)
         return (

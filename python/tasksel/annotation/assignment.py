@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,10 +11,12 @@ import polars as pl
 
 from tasksel.pool import load_pool
 from tasksel.pool_files import scan_file
+from tasksel.pool_parquet import damage_named
 from tasksel.run_folder import MANIFEST_NAME, file_sha256, text_sha256
 from tasksel.score_files import LOGPROB_NAMES, open_scores
 from tasksel.scores import log_confidence_of
 from tasksel.selection_files import read_selection
+from tasksel.wording import listed
 from tasksel_core.errors import ConfigError, SchemaError
 
 if TYPE_CHECKING:
@@ -154,10 +157,14 @@ def _generations(name: str, shards: tuple[Path | pl.DataFrame, ...]) -> Iterator
         schema = lazy.collect_schema()
         if "id" not in schema or "generation" not in schema:
             raise SchemaError(
-                f"Scores {name} have the columns {', '.join(schema)}; suggestions need id and generation."
+                f"Scores {name} have the columns {listed(schema)}; suggestions need id and generation."
             )
         logprobs = next((each for each in LOGPROB_NAMES if each in schema), None)
-        read = lazy.select("id", "generation", *([logprobs] if logprobs else [])).collect()
+        for column in ("id", "generation"):
+            if schema[column].is_nested() or schema[column] in (pl.Binary, pl.Duration, pl.Object):
+                raise SchemaError(f"Scores {name}: column {column!r} is {schema[column]}; text is needed.")
+        with damage_named(shard) if isinstance(shard, Path) else nullcontext():
+            read = lazy.select("id", "generation", *([logprobs] if logprobs else [])).collect()
         confidence = pl.Series([None] * read.height, dtype=pl.Float64)
         if logprobs is not None:
             confidence = log_confidence_of(read[logprobs], metric=_SUGGESTING_METRIC).exp()

@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from tasksel.run_folder import write_text
+from tasksel.pool_file_scan import first_clause
+from tasksel.run_folder import file_sha256, make_folder, text_sha256, write_text
 from tasksel.run_folder_frames import write_frame
-from tasksel.wording import first_line
 from tasksel_core.errors import AnnotationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["DATA_FOLDER", "is_dataset_folder", "read_dataset_folder", "write_dataset_folder"]
+__all__ = [
+    "DATA_FOLDER",
+    "dataset_folder_sha256",
+    "is_dataset_folder",
+    "read_dataset_folder",
+    "write_dataset_folder",
+]
 
 DATA_FOLDER: Final = "data"
 _SHARD_ROWS: Final = 50_000
@@ -45,7 +51,7 @@ def write_dataset_folder(folder: Path, table: pl.DataFrame, *, title: str) -> tu
     tuple of str
         Names of the files, seen from `folder`.
     """
-    (folder / DATA_FOLDER).mkdir(exist_ok=True)
+    make_folder(folder / DATA_FOLDER)
     for old in (folder / DATA_FOLDER).glob("train-*.parquet"):
         old.unlink()
     shards = list(table.iter_slices(_SHARD_ROWS))
@@ -99,8 +105,14 @@ def read_dataset_folder(folder: Path) -> pl.DataFrame:
     try:
         return pl.concat([_read_shard(each) for each in shards], how="diagonal_relaxed")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        reason = first_line(error)[:200]
-        raise AnnotationError(f"{folder} cannot be read as a dataset folder ({reason}).") from error
+        raise AnnotationError(
+            f"{folder} cannot be read as a dataset folder ({first_clause(error)})."
+        ) from error
+
+
+def dataset_folder_sha256(folder: Path) -> str:
+    """Hash the files with rows: their content in the order in which it is read."""
+    return text_sha256("\n".join(map(file_sha256, _shards(folder))))
 
 
 def _read_shard(path: Path) -> pl.DataFrame:

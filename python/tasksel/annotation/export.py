@@ -11,14 +11,17 @@ from tasksel.annotation.closed_sets import check_choices, find_choices
 from tasksel.annotation.formats import Presentation, find_format
 from tasksel.annotation.label_studio_client import LabelStudioClient, LabelStudioPlace, parse_place
 from tasksel.annotation.label_studio_project import Upload, has_project, upload_assignment
+from tasksel.file_places import refuse_overwriting
 from tasksel.run_folder import (
     FORMAT_VERSION,
     file_sha256,
     folder_lock,
     read_json,
+    read_versioned,
     text_sha256,
     write_json,
 )
+from tasksel.run_folder_links import listed_path
 from tasksel_core import __version__
 from tasksel_core.errors import ConfigError
 
@@ -105,7 +108,7 @@ def export_annotation(
         The tool, or kind of file.
     out : path
         Folder for the files and, last, ``export.json``, which says which prompts were asked. Files of an
-        earlier export are replaced.
+        earlier export are replaced, unless somebody has changed them: they may hold answers.
     scores : path or DataFrame, optional
         Run folder of ``tasksel score``: the base model's answers become suggestions.
     title : str, optional
@@ -131,7 +134,8 @@ def export_annotation(
     Raises
     ------
     ConfigError
-        There is no such format, `out` is a file, a choice cannot be a button, or `url` is no address.
+        There is no such format, `out` is a file or an export that was answered, a choice cannot be a
+        button, or `url` is no address.
     SchemaError
         The selection or the scores cannot be read.
     ProviderError
@@ -153,6 +157,8 @@ def export_annotation(
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; allowed: a folder for what the annotators get.")
+    refuse_overwriting((folder / name for name in (written.answers, EXPORT_NAME)), (selection, scores))
+    _refuse_answered(folder)
     assignment = read_assignment(selection, scores=scores)
     shown = _presentation(assignment, title, guidelines, choices, bom=bom)
     with folder_lock(folder):
@@ -173,6 +179,20 @@ def export_annotation(
         present=upload.present if upload else 0,
         notes=(*_notes(assignment, to), *(upload.notes if upload else ())),
     )
+
+
+def _refuse_answered(folder: Path) -> None:
+    """Keep the answers that stand in the files of an earlier export."""
+    record = folder / EXPORT_NAME
+    if not record.is_file():
+        return
+    for name, sha256 in read_versioned(record).get("files", {}).items():
+        path = listed_path(folder, name, record)
+        if path.is_file() and file_sha256(path) != sha256:
+            raise ConfigError(
+                f"{path} has changed since it was exported, so it may hold answers; import them with tasksel "
+                "annotate import, and name another folder for a new export."
+            )
 
 
 def _checked_place(to: str, url: str | None) -> LabelStudioPlace | None:

@@ -12,7 +12,7 @@ from tasksel.annotation.json_lines import JSON_LINES_NAME, write_table_lines
 from tasksel.annotation.label_studio_config import labelling_config
 from tasksel.annotation.label_studio_tasks import tasks_of
 from tasksel.annotation.spreadsheets import CSV_NAME, table_of, write_table
-from tasksel.run_folder import atomic_path, write_json, write_text
+from tasksel.run_folder import atomic_path, make_folder, write_json, write_text
 from tasksel.suggestions import did_you_mean
 from tasksel_core.errors import ConfigError
 
@@ -103,7 +103,7 @@ def _write_label_studio(folder: Path, assignment: Assignment, shown: Presentatio
 
 
 def _write_argilla(folder: Path, assignment: Assignment, shown: Presentation) -> tuple[str, ...]:
-    (folder / _ARGILLA_FOLDER).mkdir(exist_ok=True)
+    make_folder(folder / _ARGILLA_FOLDER)
     settings = dataset_settings(
         guidelines=shown.guidelines, choices=shown.choices, has_tasks=assignment.has_tasks
     )

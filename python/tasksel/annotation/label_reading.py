@@ -12,7 +12,7 @@ import polars as pl
 from tasksel.annotation.adjudication import resolve_answers
 from tasksel.annotation.asked_prompts import find_missing
 from tasksel.annotation.standing_answers import ImportedAnswers, fold_imports
-from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, read_json
+from tasksel.run_folder import MANIFEST_NAME, file_sha256, read_versioned
 from tasksel_core.errors import ConfigError, ResumeError
 
 if TYPE_CHECKING:
@@ -173,11 +173,11 @@ def check_manifest(folder: Path, *, derived: Sequence[str] = LABEL_FILES) -> dic
         raise ConfigError(
             f"{folder} holds no labels; allowed: a run folder that `tasksel annotate import --into` wrote to."
         )
-    manifest = read_json(folder / MANIFEST_NAME)
-    if manifest.get("stage") != LABELS_STAGE or manifest.get("format_version") != FORMAT_VERSION:
+    manifest = read_versioned(folder / MANIFEST_NAME)
+    if manifest.get("stage") != LABELS_STAGE:
         raise ResumeError(
-            f"{folder} is of stage {manifest.get('stage')!r} and format {manifest.get('format_version')}; "
-            f"this tasksel knows {LABELS_STAGE!r} and {FORMAT_VERSION}."
+            f"{folder} is of the stage {manifest.get('stage')!r}, where {LABELS_STAGE!r} is wanted; choose "
+            "another run folder."
         )
     for name in derived:
         path = folder / name
@@ -200,12 +200,14 @@ def read_prompts(folder: Path) -> pl.DataFrame | None:
     path = folder / PROMPTS_NAME
     if not path.is_file():
         return None
+    refused = f"{path} cannot be read; restore it, or move it away and name what was asked with --selection."
     try:
-        return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise ResumeError(
-            f"{path} cannot be read; restore it, or move it away and name what was asked with --selection."
-        ) from error
+        prompts = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise ResumeError(refused) from error
+    if not {"id", "prompt", "prompt_sha256"} <= set(prompts.columns):
+        raise ResumeError(refused)
+    return prompts
 
 
 def read_imports(folder: Path) -> list[ImportedAnswers]:
@@ -219,8 +221,9 @@ def read_imports(folder: Path) -> list[ImportedAnswers]:
     imports = []
     records = sorted((folder / IMPORTS_FOLDER).glob("[0-9]*.json"))
     for number, path in enumerate(records, start=1):
-        record, data = read_json(path), path.with_suffix(".parquet")
-        if int(path.stem) != number or not data.is_file() or file_sha256(data) != record["sha256"]:
+        record, data = read_versioned(path), path.with_suffix(".parquet")
+        is_whole = int(path.stem) == number and data.is_file() and {"on_conflict", "decides"} <= set(record)
+        if not is_whole or file_sha256(data) != record.get("sha256"):
             raise ResumeError(
                 f"Import {number} in {folder} is missing or not as it was written; restore the files of "
                 f"{IMPORTS_FOLDER}/."

@@ -43,10 +43,12 @@ from tasksel.run_folder import (
     MANIFEST_NAME,
     file_sha256,
     folder_lock,
+    make_folder,
     write_json,
     write_text,
 )
 from tasksel.run_folder_frames import write_frame
+from tasksel.run_folder_leftovers import remove_leftovers
 from tasksel_core import __version__
 from tasksel_core.errors import AnnotationError, SchemaError
 
@@ -183,7 +185,8 @@ def _new_answers(before: list[ImportedAnswers], offered: ImportedAnswers) -> tup
 
 
 def _write_import(folder: Path, imported: ImportedAnswers, about: dict[str, Any]) -> None:
-    (folder / IMPORTS_FOLDER).mkdir(exist_ok=True)
+    make_folder(folder / IMPORTS_FOLDER)
+    remove_leftovers(folder / IMPORTS_FOLDER)
     path = folder / IMPORTS_FOLDER / f"{imported.number:0{_PLACES}d}.parquet"
     write_frame(path, imported.frame)
     record = {

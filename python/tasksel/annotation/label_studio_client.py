@@ -12,6 +12,7 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tasksel.endpoint_connection import HttpReply, HttpRequest, KeptConnection
+from tasksel.masking import masked
 from tasksel_core.errors import ConfigError, ProviderError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def parse_place(url: str) -> LabelStudioPlace:
     try:
         parts = urllib.parse.urlsplit(url.strip())
         bad = parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc
-        bad = bad or parts.port == 0 or not _HOST.fullmatch(parts.netloc)
+        bad = bad or "@" in parts.path or parts.port == 0 or not _HOST.fullmatch(parts.netloc)
     except ValueError:
         bad = True
     if bad:
@@ -238,9 +239,7 @@ class LabelStudioClient:
             ) from None
 
     def _masked(self, text: str) -> str:
-        for secret in (self._key, self._access):
-            text = text.replace(secret, "***") if secret else text
-        return text
+        return masked(text, self._key, self._access)
 
 
 def _asks_to_wait(reply: HttpReply) -> bool:

@@ -1,20 +1,14 @@
-r"""CSV that spreadsheets may open: no cell is a formula, and every text comes back as it was.
-
-A cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line end may be run by a spreadsheet as a
-formula (OWASP, "CSV Injection"). Such a text gets an apostrophe in front, and so does one that begins with
-apostrophes and such a character behind them; nothing else is touched. Taking one apostrophe away from what
-begins so is then the exact way back, and an answer that begins with an apostrophe and a letter stays itself.
-"""
+"""CSV that spreadsheets may open, written and read: no cell is a formula (see `tasksel.csv_cells`)."""
 
 from __future__ import annotations
 
 import codecs
-import re
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from tasksel.annotation.answers import RETURNED_SCHEMA
+from tasksel.csv_cells import defused, undefused_texts
 from tasksel.pool_csv import scan_csv
 from tasksel.pool_text import text_traits
 from tasksel.run_folder import atomic_path
@@ -26,38 +20,12 @@ if TYPE_CHECKING:
 
     from tasksel.annotation.assignment import Assignment
 
-__all__ = ["CSV_NAME", "defused", "read_table", "table_of", "undefused", "with_empty_answers", "write_table"]
+__all__ = ["CSV_NAME", "read_table", "table_of", "with_empty_answers", "write_table"]
 
 CSV_NAME: Final = "answers.csv"
-_DANGEROUS: Final = "=+\\-@\\t\\r\\n\\uff1d\\uff0b\\uff0d\\uff20"
-"""The last four are the full-width forms of the first."""
-_TO_DEFUSE: Final = re.compile(rf"'*[{_DANGEROUS}]")
-_DEFUSED: Final = re.compile(rf"'+[{_DANGEROUS}]")
 _SEPARATORS: Final = ",;\t"
 _FILLED_IN: Final = ("response", "status", "note", "annotator")
 _LONGEST_HEADER: Final = 1 << 16
-
-
-def defused(text: str) -> str:
-    """Put an apostrophe before what a spreadsheet would run.
-
-    Examples
-    --------
-    >>> [defused(text) for text in ("=1+1", "'=1+1", "'tis", "1-1")]
-    ["'=1+1", "''=1+1", "'tis", '1-1']
-    """
-    return f"'{text}" if _TO_DEFUSE.match(text) else text
-
-
-def undefused(text: str) -> str:
-    """Take the apostrophe of `defused` away again.
-
-    Examples
-    --------
-    >>> [undefused(text) for text in ("'=1+1", "''=1+1", "'tis", "-5")]
-    ['=1+1', "'=1+1", "'tis", '-5']
-    """
-    return text[1:] if _DEFUSED.match(text) else text
 
 
 def table_of(assignment: Assignment) -> pl.DataFrame:
@@ -116,10 +84,7 @@ def read_table(path: Path, *, text_columns: Iterable[str]) -> pl.DataFrame:
     text_traits(path, is_json=False)
     names = frozenset({*RETURNED_SCHEMA, "rank", "task", "suggestion", *text_columns})
     frame = scan_csv(path, _separator(path), text_columns=names, eager=True).frame.collect()
-    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
-    return frame.with_columns(
-        pl.col(name).map_elements(undefused, return_dtype=pl.String, skip_nulls=True) for name in texts
-    )
+    return undefused_texts(frame)
 
 
 def _separator(path: Path) -> str:

@@ -19,6 +19,7 @@ from tasksel.prefetching import prefetched
 from tasksel.prompt_encoding import PromptEncoder, check_prompt_template, plan_batches
 from tasksel.run_folder_identity import find_versions
 from tasksel.whole_numbers import check_whole_numbers
+from tasksel.word_cache import without_word_cache
 
 if TYPE_CHECKING:
     import threading
@@ -212,7 +213,7 @@ class HfEngine:
         other thread.
         """
         return PromptEncoder(
-            dataclasses.replace(causal_model, tokenizer=deepcopy(causal_model.tokenizer)),
+            dataclasses.replace(causal_model, tokenizer=without_word_cache(deepcopy(causal_model.tokenizer))),
             prompt_template=self.settings["prompt_template"],
             max_new_tokens=self.settings["max_new_tokens"],
         )

@@ -35,6 +35,8 @@ _MOST_MASS: Final = 1.02
 """Listed probabilities add up to 1 at most; computed in bfloat16 they miss it by a percent."""
 _SAME: Final = 1e-5
 _TOKEN_ID: Final = re.compile(r"token_id:(\d+)")
+_MAX_COUNT: Final = 2**31 - 1
+"""Counts and ids of tokens are kept in 32 bits; no vocabulary and no answer comes near."""
 _STOPPED: Final = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 _BROKEN_TEXT: Final = ("\ufffd", "bytes:")
 """How servers write a token that is only a part of a character."""
@@ -122,7 +124,8 @@ def read_completion(body: str, *, top_k: int) -> CompletionRead:
             return CompletionRead(None, refusal, prompt_tokens, None)
         n_written = _count(usage.get("completion_tokens"))
         steps = _read_steps(choice, is_empty=not text and finish in _STOPPED and (n_written or 0) <= 1)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        token_ids = _read_ids(steps, choice)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ProviderError(f"The server's reply is no completion: {body[:200].strip()!r}.") from error
     finish_reason = _read_finish(finish)
     has_end_token = _has_end_token(steps, text, choice) if finish_reason == "stop" else None
@@ -130,7 +133,7 @@ def read_completion(body: str, *, top_k: int) -> CompletionRead:
     logprobs, entropy, margin = _measure(steps)
     generation = Generation(
         text=text,
-        token_ids=_read_ids(steps, choice),
+        token_ids=token_ids,
         token_logprobs=logprobs,
         token_entropy=entropy,
         token_margin=margin,
@@ -167,7 +170,11 @@ def _read_finish(finish: Any) -> Literal["stop", "length"]:
 
 
 def _count(number: Any) -> int | None:
-    return number if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else None
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        return None
+    if number > _MAX_COUNT:
+        raise OverflowError(f"{number} is no number of tokens.")
+    return number
 
 
 # Tokens
@@ -220,7 +227,7 @@ def _token_id(stated: Any, token: str) -> int | None:
     if _count(stated) is not None:
         return int(stated)
     found = _TOKEN_ID.fullmatch(token)
-    return None if found is None else int(found.group(1))
+    return None if found is None else _count(int(found.group(1)))
 
 
 def _read_ids(steps: Sequence[_Step], choice: Mapping[str, Any]) -> npt.NDArray[np.int32] | None:

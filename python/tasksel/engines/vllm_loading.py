@@ -9,6 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Any, Final
 
 from tasksel.causal_model_folder import find_adapter_folder, find_model_folder
+from tasksel.causal_model_trust import refuse_foreign_files
 from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, MissingExtraError
 
@@ -94,13 +95,14 @@ def load_llm(model: str, *, adapter: str | None, options: Mapping[str, Any]) -> 
         There is no such model or adapter, or vLLM cannot load it or does not take an option.
     """
     vllm = import_vllm()
-    given = dict(options)
+    given = {"trust_remote_code": False, **options}
     if adapter is not None:
         given |= {"enable_lora": True, "max_lora_rank": _find_lora_rank(find_adapter_folder(adapter))}
-    folder = str(find_model_folder(model))
+    folder = find_model_folder(model)
+    refuse_foreign_files(model, folder)
     try:
         with _quiet_vllm(), _deaf_to_ctrl_c():
-            return vllm.LLM(folder, **given)
+            return vllm.LLM(str(folder), **given)
     except (OSError, ValueError, RuntimeError, TypeError, ImportError, AssertionError) as error:
         raise ConfigError(
             f"vLLM cannot load the model {model!r}: {first_line(error)} Where a process of its own failed, "

@@ -9,7 +9,7 @@ from tasksel.job.ledger import manifest_sha256
 from tasksel.job.prices import label_prices
 from tasksel.job.stages_training import find_labels
 from tasksel.pool import unanswered
-from tasksel.run_folder import MANIFEST_NAME, read_json
+from tasksel.run_folder import MANIFEST_NAME, read_versioned
 from tasksel.selection_files import read_selection
 from tasksel.token_counts import TokenCounter
 from tasksel_core.errors import TaskselError
@@ -145,6 +145,6 @@ def _mean_answer_tokens(context: JobContext) -> float | None:
     folder = context.places.scores
     if manifest_sha256(folder) is None:
         return None
-    counts = read_json(folder / MANIFEST_NAME).get("counts", {})
+    counts = read_versioned(folder / MANIFEST_NAME).get("counts", {})
     rows, tokens = counts.get("rows"), counts.get("tokens")
     return tokens / rows if rows and tokens else None

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, read_json, text_sha256, write_json
+from tasksel.run_folder import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    file_sha256,
+    make_folder,
+    read_versioned,
+    text_sha256,
+    write_json,
+)
+from tasksel.run_folder_durability import move_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +92,7 @@ class Ledger:
         path = self._path(stage)
         if not path.is_file():
             return None
-        content = read_json(path)
+        content = read_versioned(path)
         inputs, settings = content.get("inputs"), content.get("settings")
         if not isinstance(inputs, dict) or not isinstance(settings, dict):
             return None
@@ -92,7 +101,7 @@ class Ledger:
     def write(self, stage: str, record: StageRecord) -> None:
         """Record what a stage is made from."""
         path = self._path(stage)
-        path.parent.mkdir(exist_ok=True)
+        make_folder(path.parent)
         content = {"format_version": FORMAT_VERSION, "stage": stage}
         write_json(path, {**content, "inputs": dict(record.inputs), "settings": dict(record.settings)})
 
@@ -114,8 +123,8 @@ class Ledger:
         self.write(stage, record)
         kept = self._aside(stage, record.fingerprint)
         if kept.exists() and not folder.exists():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            kept.rename(folder)
+            make_folder(folder.parent)
+            move_folder(kept, folder)
         return gone
 
     def put_aside(self, stage: str, folder: Path, fingerprint: str) -> str | None:
@@ -123,12 +132,12 @@ class Ledger:
         if not folder.exists():
             return None
         place = self._aside(stage, fingerprint)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)
         number = 1
         while place.exists():
             number += 1
             place = place.with_name(f"{fingerprint[:_SHOWN_DIGITS]}-{number}")
-        folder.rename(place)
+        move_folder(folder, place)  # on the disk before the record says that it is gone
         return place.relative_to(self.run).as_posix()
 
     def is_kept(self, stage: str, record: StageRecord) -> bool:

@@ -22,6 +22,7 @@ from tasksel.run_folder import (
     MANIFEST_NAME,
     file_sha256,
     folder_lock,
+    refuse_unknown_format,
     write_bytes,
     write_json,
 )
@@ -154,6 +155,7 @@ class _JobRun:
         run, manifest = self.context.places.run, self.context.places.run / MANIFEST_NAME
         stages = self.stages
         self._check_needs(stages)
+        refuse_unknown_format(run / JOB_NAME)
         before = manifest.read_bytes() if manifest.is_file() else None
         manifest.unlink(missing_ok=True)
         write_json(run / JOB_NAME, describe_job(self.context))

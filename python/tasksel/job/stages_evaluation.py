@@ -14,7 +14,7 @@ from tasksel.job.sections import SECTIONS
 from tasksel.job.sources import source_sha256
 from tasksel.job.stage import Outcome, Stage, section_record, stage_name
 from tasksel.judge import JudgeSettings
-from tasksel.run_folder import MANIFEST_NAME, file_sha256, read_json
+from tasksel.run_folder import MANIFEST_NAME, file_sha256, read_json, read_versioned
 from tasksel.training_output import ADAPTER_FOLDER, MODEL_FOLDER
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class EvaluateStage(Stage):
         """Read the figures, if they are as they were written."""
         folder = self.folder(context)
         report = folder / REPORT_NAME
-        manifest = read_json(folder / MANIFEST_NAME)
+        manifest = read_versioned(folder / MANIFEST_NAME)
         if not report.is_file() or file_sha256(report) != manifest.get("report_sha256"):
             return None
         suites = read_json(report)["suites"]

@@ -12,7 +12,14 @@ from tasksel.job.places import TASKED_POOL_NAME
 from tasksel.job.sections import SECTIONS
 from tasksel.job.sources import source_sha256
 from tasksel.job.stage import Outcome, Stage, section_record
-from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, read_json, write_json
+from tasksel.run_folder import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    file_sha256,
+    make_folder,
+    read_versioned,
+    write_json,
+)
 from tasksel.task_discovery import TagSettings, assign_tasks, discover_tasks, parse_n_tasks
 from tasksel_core.errors import ConfigError
 
@@ -59,7 +66,7 @@ class TasksStage(Stage):
     def run(self, context: JobContext) -> Outcome:
         """Find tasks, and write the pool that has them."""
         folder = self.folder(context)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         (folder / MANIFEST_NAME).unlink(missing_ok=True)
         found = self._find(context, folder)
         figures, pool = dict(found.manifest["figures"]), folder / TASKED_POOL_NAME
@@ -86,7 +93,7 @@ class TasksStage(Stage):
     def recall(self, context: JobContext) -> Outcome | None:
         """Read the figures, if the pool is as it was written."""
         folder = self.folder(context)
-        manifest, pool = read_json(folder / MANIFEST_NAME), folder / TASKED_POOL_NAME
+        manifest, pool = read_versioned(folder / MANIFEST_NAME), folder / TASKED_POOL_NAME
         if not pool.is_file() or file_sha256(pool) != manifest.get("files", {}).get(TASKED_POOL_NAME):
             return None
         return Outcome(manifest["figures"], tuple(manifest["notes"]), is_reused=True)

@@ -17,7 +17,14 @@ from tasksel.job.sources import source_sha256
 from tasksel.job.stage import Outcome, Stage, section_record, stage_name
 from tasksel.pool import load_pool
 from tasksel.pool_ids import columns_sha256
-from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, read_json, write_json
+from tasksel.run_folder import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    file_sha256,
+    make_folder,
+    read_versioned,
+    write_json,
+)
 from tasksel.run_folder_frames import write_frame
 from tasksel.selection_files import read_selection
 from tasksel.training import train
@@ -102,7 +109,7 @@ class LabelStage(Stage):
         answered = labelled.frame.filter(~pl.col("id").is_in(labelled.missing["id"].implode()))
         frame = answered.drop("rank")
         folder = self.folder(context)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         (folder / MANIFEST_NAME).unlink(missing_ok=True)
         write_frame(folder / LABELLED_NAME, frame)
         figures = {"rows": frame.height, "missing": labelled.missing.height}
@@ -120,7 +127,7 @@ class LabelStage(Stage):
     def recall(self, context: JobContext) -> Outcome | None:
         """Read the figures, if the labelled rows are as they were written."""
         folder = self.folder(context)
-        manifest = read_json(folder / MANIFEST_NAME)
+        manifest = read_versioned(folder / MANIFEST_NAME)
         path = folder / LABELLED_NAME
         if not path.is_file() or file_sha256(path) != manifest.get("files", {}).get(LABELLED_NAME):
             return None
@@ -147,7 +154,7 @@ class TrainStage(Stage):
 
     def describe(self, context: JobContext) -> StageRecord:
         """Say on which rows the model is trained, and how."""
-        manifest = read_json(context.places.labelled(self.selection) / MANIFEST_NAME)
+        manifest = read_versioned(context.places.labelled(self.selection) / MANIFEST_NAME)
         inputs = {"labelled rows": manifest["rows_sha256"]}
         return section_record(context, "train", context.config["train"], inputs)
 

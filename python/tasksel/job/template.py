@@ -13,10 +13,11 @@ from tasksel.causal_model_folder import EMBEDDED_MODEL
 from tasksel.demo import DEMO_NEW_TOKENS, DEMO_TRAINING
 from tasksel.job.sections import SECTIONS, SHARED_KEYS
 from tasksel.job.survey import survey_machine, survey_pool
+from tasksel.pool import load_pool, unanswered
 from tasksel.pool_urls import is_url
 from tasksel.run_folder import write_text
 from tasksel.strategies import DEFAULT_STRATEGY, find_strategy
-from tasksel_core.errors import ConfigError
+from tasksel_core.errors import AnnotationError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -203,7 +204,9 @@ def write_job_file(
     ConfigError
         The file exists, or is no ``.toml``.
     SchemaError
-        The pool cannot be read.
+        The pool or the held-out prompts cannot be read.
+    AnnotationError
+        Held-out prompts have no responses.
     UnknownStrategyError
         There is no such strategy.
     """
@@ -213,6 +216,8 @@ def write_job_file(
     if path.exists() and not force:
         raise ConfigError(f"{path} exists; --force (force=True) replaces it, or choose another name.")
     find_strategy(strategy)
+    if holdout is not None:
+        _check_holdout(holdout)
     survey = None if pool is None else survey_pool(pool, task_column=task_column, id_column=id_column)
     template = _propose(
         pool=None if pool is None else _relative(pool, path.parent),
@@ -227,6 +232,16 @@ def write_job_file(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, template.render(flags, path.name))
     return template
+
+
+def _check_holdout(holdout: str | os.PathLike[str]) -> None:
+    """Refuse held-out prompts that the evaluation of a job would refuse."""
+    held = load_pool(holdout)
+    missing = unanswered(held.frame).height
+    if missing:
+        raise AnnotationError(
+            f"{held.name}, the held-out pool, has {missing:,} of {held.frame.height:,} rows unanswered."
+        )
 
 
 def _relative(source: str | os.PathLike[str], folder: Path) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tasksel.file_places import refuse_overwriting
 from tasksel.report.coverage_section import coverage_blocks
 from tasksel.report.pictures import Pictures
 from tasksel.report.run_report import find_selections, run_page
@@ -98,6 +99,9 @@ def write_report(
     ).path
 
 
+_PAGE_SUFFIXES: Final = (".html", ".htm")
+
+
 class WrittenReport(NamedTuple):
     """The page, and the plots that were written as files."""
 
@@ -125,6 +129,9 @@ def write_report_files(
     path = place / REPORT_NAME if out is None else Path(out)
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; allowed: a file to write the report to.")
+    if path.exists() and path.suffix.lower() not in _PAGE_SUFFIXES:
+        raise ConfigError(f"{path} exists and is no page; choose a name that ends in {_PAGE_SUFFIXES[0]}.")
+    refuse_overwriting([path], named.values())
     pictures = Pictures(plots, plot_format)
     write_text(path, _page(kind, place, pictures, given, seed).to_html())
     return WrittenReport(path, tuple(pictures.written))

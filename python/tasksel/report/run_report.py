@@ -11,7 +11,7 @@ from tasksel.report.selected_examples import examples_block
 from tasksel.report.selection_reading import read_material
 from tasksel.report.selection_report import MARGIN_BYTES, MAX_BYTES, selection_page
 from tasksel.report.selection_sections import selection_sections, sources_blocks, with_headings
-from tasksel.run_folder import MANIFEST_NAME, read_json
+from tasksel.run_folder import MANIFEST_NAME, read_json, read_versioned
 from tasksel.selection import SELECT_STAGE
 
 if TYPE_CHECKING:
@@ -146,7 +146,10 @@ def _evaluation_rows(run: Path) -> list[dict[str, Any]]:
         if not (path.parent / MANIFEST_NAME).is_file():
             continue
         name = _evaluated(path.parent.relative_to(run).parts)
-        for suite in read_json(path).get("suites", []):
+        suites = read_json(path).get("suites", [])
+        if suites:  # or the file is of another program
+            read_versioned(path.parent / MANIFEST_NAME)
+        for suite in suites:
             rows += [{"name": name, "metric": metric, **each} for metric, each in suite["figures"].items()]
     return sorted(rows, key=lambda row: (row["metric"], row["name"] != "base model"))
 
@@ -187,7 +190,7 @@ def _rounds_blocks(run: Path) -> list[str]:
     """Return what rounds came to: a row each, and why they ended."""
     if not (run / ROUNDS_NAME).is_file():
         return []
-    found = read_json(run / ROUNDS_NAME)
+    found = read_versioned(run / ROUNDS_NAME)
     rows = [
         {**row, "shown": _with_interval(_figure_of(row))} if row["figure"] is not None else row
         for row in found["rounds"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tasksel.html_page import Column, Page, bullets, heat_table, paragraph, table
-from tasksel.run_folder import MANIFEST_NAME, read_json
-from tasksel.synthesis.config_file import CONFIG_NAME, EXAMPLES_NAME, PLAN_FOLDER
+from tasksel.run_folder import MANIFEST_NAME, read_json, read_versioned
+from tasksel.synthesis.config_file import CONFIG_NAME, EXAMPLES_NAME, PLAN_FOLDER, read_planned_config
 from tasksel.synthesis.records import GENERATION_FOLDER, RECORDS_NAME, read_all_records
 from tasksel_core.errors import ResumeError
 
@@ -71,6 +71,7 @@ def read_synthesis_files(run: Path) -> SynthesisFiles:
         raise ResumeError(
             f"{run} holds no finished plan; `tasksel synth plan CONFIG.toml --out {run}` makes one."
         )
+    read_planned_config(run)  # refuses what is no configuration
     has_records = (run / GENERATION_FOLDER / RECORDS_NAME).exists()
     dimensions = run / "validation" / "dimensions.parquet"
     return SynthesisFiles(
@@ -79,15 +80,21 @@ def read_synthesis_files(run: Path) -> SynthesisFiles:
         cells=_read_frame(plan / "cells.parquet"),
         margins=_read_frame(plan / "margins.parquet"),
         examples=_read_frame(plan / EXAMPLES_NAME),
-        plan=read_json(plan / MANIFEST_NAME),
-        generation=_read_json_if_there(run / GENERATION_FOLDER / MANIFEST_NAME),
-        validation=_read_json_if_there(run / "validation" / "results.json"),
+        plan=read_versioned(plan / MANIFEST_NAME),
+        generation=_read_if_there(run / GENERATION_FOLDER / MANIFEST_NAME),
+        validation=_read_validation(run / "validation"),
         records=read_all_records(run) if has_records else pl.DataFrame(),
         dimensions=_read_frame(dimensions) if dimensions.exists() else pl.DataFrame(),
     )
 
 
-def _read_json_if_there(path: Path) -> dict[str, Any]:
+def _read_if_there(path: Path) -> dict[str, Any]:
+    return read_versioned(path) if path.exists() else {}
+
+
+def _read_validation(folder: Path) -> dict[str, Any]:
+    _read_if_there(folder / MANIFEST_NAME)  # says in which version the results are written
+    path = folder / "results.json"
     return read_json(path) if path.exists() else {}
 
 

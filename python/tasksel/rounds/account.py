@@ -19,7 +19,7 @@ from tasksel.job.stage import Outcome, Stage
 from tasksel.label_cost import measure_lengths, read_amounts
 from tasksel.rounds.gains import read_figure
 from tasksel.rounds.places import BEFORE
-from tasksel.run_folder import MANIFEST_NAME, file_sha256, read_json, write_json
+from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, read_versioned, write_json
 from tasksel.scores_places import IdPlaces
 from tasksel.selection_costs import COST_COLUMN
 from tasksel.teacher import TEACHER_FOLDER
@@ -93,6 +93,7 @@ class AccountStage(Stage):
         """Measure, and write it."""
         labelled, new = self._labels()
         content: dict[str, Any] = {
+            "format_version": FORMAT_VERSION,
             "round": self.number,
             "new_labels": new.height,
             "labels": labelled.height,
@@ -109,7 +110,7 @@ class AccountStage(Stage):
     def recall(self, context: JobContext) -> Outcome | None:  # noqa: ARG002 - it knows its place
         """Read it, if it is there."""
         path = self.places.account(self.number)
-        return Outcome(read_json(path), is_reused=True) if path.is_file() else None
+        return Outcome(read_versioned(path), is_reused=True) if path.is_file() else None
 
     def ended_sha256(self, context: JobContext) -> str | None:  # noqa: ARG002 - it knows its place
         """Return the hash of the file."""
@@ -131,7 +132,7 @@ class AccountStage(Stage):
     def _n_asked(self) -> int:
         folder = self.places.labelled(self.number)
         figures = (
-            {"rows": 0, "missing": 0} if folder is None else read_json(folder / MANIFEST_NAME)["figures"]
+            {"rows": 0, "missing": 0} if folder is None else read_versioned(folder / MANIFEST_NAME)["figures"]
         )
         return int(figures["rows"] + figures["missing"])
 
@@ -141,7 +142,7 @@ class AccountStage(Stage):
             return {"tokens": 0.0, "cost": 0.0, "currency": ""}
         teacher = context.places.run / TEACHER_FOLDER / TEACHER_FOLDER / MANIFEST_NAME
         if teacher.is_file():
-            counts = read_json(teacher)["counts"]
+            counts = read_versioned(teacher)["counts"]
             tokens = float(counts["input_tokens"] + counts["output_tokens"])
             return {"tokens": tokens, "cost": counts["cost"], "currency": counts["currency"] or ""}
         currency = str(context.config["labels"].get("currency", ""))

@@ -11,7 +11,7 @@ import polars as pl
 from tasksel.evaluation import REPORT_NAME
 from tasksel.evaluation_figures import BOOTSTRAP_RESAMPLES, direction_of
 from tasksel.intervals import paired_bootstrap_interval
-from tasksel.run_folder import read_json
+from tasksel.run_folder import MANIFEST_NAME, read_json, read_versioned
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -70,10 +70,7 @@ def read_figure(folder: Path, metric: str | None = None) -> Figure:
         The evaluation has no such figure.
     """
     found = [
-        (suite, name)
-        for suite in read_json(folder / REPORT_NAME)["suites"]
-        for name in suite["figures"]
-        if metric in (None, name)
+        (suite, name) for suite in _read_suites(folder) for name in suite["figures"] if metric in (None, name)
     ]
     if not found:
         raise ConfigError(
@@ -105,11 +102,17 @@ def measure_gain(earlier: Path, later: Path, figure: Figure) -> Gain:
     return Gain(direction * float((first - second).mean()), low, high)
 
 
+def _read_suites(folder: Path) -> list[dict[str, Any]]:
+    if (folder / MANIFEST_NAME).is_file():
+        read_versioned(folder / MANIFEST_NAME)  # says in which version the figures are written
+    suites: list[dict[str, Any]] = read_json(folder / REPORT_NAME)["suites"]
+    return suites
+
+
 def _values(folder: Path, figure: Figure) -> NDArray[np.float64]:
     """Return the figure of each task, or of each question, in an order that two evaluations share."""
     if figure.level == "macro":
-        suites: list[dict[str, Any]] = read_json(folder / REPORT_NAME)["suites"]
-        tasks = next(each["tasks"] for each in suites if each["suite"] == figure.suite)
+        tasks = next(each["tasks"] for each in _read_suites(folder) if each["suite"] == figure.suite)
         by_task = {row["task"]: float(row[figure.metric]) for row in tasks}
         return np.array([by_task[name] for name in sorted(by_task)])
     name = figure.suite.replace(":", "-").replace("/", "-")

@@ -18,7 +18,7 @@ from tasksel.rounds.account import AccountStage
 from tasksel.rounds.places import BEFORE, RoundPlaces
 from tasksel.rounds.sizes import BUDGET_UNITS
 from tasksel.rounds.stages import RoundLabelStage, TeacherStage, TrainedScoreStage
-from tasksel.run_folder import MANIFEST_NAME, read_json
+from tasksel.run_folder import MANIFEST_NAME, read_versioned
 from tasksel.training_output import ADAPTER_FOLDER, MODEL_FOLDER
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class RoundJobs:
         figure = BUDGET_UNITS[self.config.sizes.budget]
         spent = 0.0
         for each in range(1, number):
-            selection = read_json(self.places.job(each).selection("") / MANIFEST_NAME)
+            selection = read_versioned(self.places.job(each).selection("") / MANIFEST_NAME)
             spent += selection["figures"].get(figure, 0.0)
         return self.config.sizes.settings(number, spent)
 

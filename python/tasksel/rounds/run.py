@@ -25,7 +25,8 @@ from tasksel.run_folder import (
     MANIFEST_NAME,
     file_sha256,
     folder_lock,
-    read_json,
+    read_versioned,
+    refuse_unknown_format,
     write_json,
     write_text,
 )
@@ -134,6 +135,7 @@ class _RoundsRun:
         self.is_as_before = True
 
     def finish(self) -> RoundsResult:
+        refuse_unknown_format(self.places.summary)
         (self.config.out / MANIFEST_NAME).unlink(missing_ok=True)
         waiting, stopped = self._bring_about(BEFORE), None
         while waiting is None and stopped is None:
@@ -182,7 +184,7 @@ class _RoundsRun:
         return result.waiting
 
     def _record(self, number: int) -> RoundRecord:
-        content = read_json(self.places.account(number))
+        content = read_versioned(self.places.account(number))
         gain = None
         if content["figure"] is not None and self.records and self.records[-1].figure is not None:
             gain = self._gain_over(self.records[-1].number, number)
@@ -190,7 +192,7 @@ class _RoundsRun:
 
     def _gain_over(self, earlier: int, later: int) -> Gain:
         """Compare the models of two rounds."""
-        figure = RoundRecord.read(read_json(self.places.account(later))).figure
+        figure = RoundRecord.read(read_versioned(self.places.account(later))).figure
         assert figure is not None  # noqa: S101 - asked for only then; for the type checker
         return measure_gain(self.places.evaluation(earlier), self.places.evaluation(later), figure)
 

@@ -14,7 +14,14 @@ from tasksel.job.stages import ScoreStage
 from tasksel.job.stages_training import LABELS_STAGE
 from tasksel.pool_ids import columns_sha256
 from tasksel.rounds.answers import RoundAnswers, from_file, from_imports, from_pool
-from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, read_json, write_json
+from tasksel.run_folder import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    file_sha256,
+    make_folder,
+    read_versioned,
+    write_json,
+)
 from tasksel.run_folder_frames import write_frame
 from tasksel.selection_files import read_selection
 from tasksel.selection_labelled import ASKED_NAME
@@ -160,7 +167,7 @@ class RoundLabelStage(Stage):
             )
         prompts = self._prompts(context)
         folder = self.folder(context)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         (folder / MANIFEST_NAME).unlink(missing_ok=True)
         write_frame(folder / LABELLED_NAME, shown)
         write_frame(folder / ASKED_NAME, prompts)
@@ -189,7 +196,7 @@ class RoundLabelStage(Stage):
         folder = self.folder(context)
         if not (folder / MANIFEST_NAME).is_file():
             return None
-        manifest = read_json(folder / MANIFEST_NAME)
+        manifest = read_versioned(folder / MANIFEST_NAME)
         for name in _FILES:
             path = folder / name
             if not path.is_file() or file_sha256(path) != manifest.get("files", {}).get(name):

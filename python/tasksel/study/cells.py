@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from tasksel.contamination import check_contamination
-from tasksel.run_folder import FORMAT_VERSION, read_json, text_sha256, write_json
+from tasksel.run_folder import FORMAT_VERSION, make_folder, read_json, text_sha256, write_json
 from tasksel.study.draws import Draw
 from tasksel.study.oracle import draw_doses, fit_gain_curve
 from tasksel.study.spending import spend
@@ -148,7 +148,7 @@ class CellWork:
             return SpentCell(cell, needed.training, is_waiting=True)
         training = plan_training(self.study, draw, rows, label_noise=noise)
         picked = draw.pool[rows]["task"].value_counts().sort("task")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_json(
             path,
             {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tasksel.strategies import ROUNDINGS, TASK_MEANS, find_strategy
 from tasksel.training_settings import TrainingSettings
+from tasksel.whole_numbers import is_finite_number
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -466,8 +467,7 @@ def _check_unique(noun: str, names: list[str]) -> None:
 
 
 def _check_budget(budget: Any) -> None:
-    is_number = isinstance(budget, (int, float)) and not isinstance(budget, bool) and math.isfinite(budget)
-    if is_number and (0 < budget <= 1 or (budget >= 2 and budget == int(budget))):
+    if is_finite_number(budget) and (0 < budget <= 1 or (budget >= 2 and budget == int(budget))):
         return
     raise ConfigError(
         f"A budget is {budget!r}; a share of the pool (up to 1) or a whole number of labels (2 or more) "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tasksel.study.config import (
     CONTROL_ARMS,
@@ -15,12 +15,14 @@ from tasksel.study.config import (
     TuningConfig,
     WorldConfig,
 )
-from tasksel.toml_file import load_toml, refuse_unknown_keys
+from tasksel.toml_file import check_table, load_toml, refuse_unknown_keys
+from tasksel.whole_numbers import is_finite_number
+from tasksel.wording import printable
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["load_study", "parse_study"]
 
@@ -51,9 +53,9 @@ def parse_study(content: Mapping[str, Any], *, name: str, folder: Path) -> Study
     """Make a study of the content of its file; errors as in `load_study`."""
     given = dict(content)
     given["worlds"] = tuple(
-        _read_section(WorldConfig, each, "[[worlds]]") for each in given.get("worlds", [])
+        _read_section(WorldConfig, each, "[[worlds]]") for each in _tables("worlds", given.get("worlds", []))
     )
-    arms = [_read_arm(each) for each in given.get("arms", [])]
+    arms = [_read_arm(each) for each in _tables("arms", given.get("arms", []))]
     named = {arm.name for arm in arms}
     controls = [
         ArmConfig(control, (RoundConfig(strategy=control),))
@@ -83,18 +85,63 @@ def _read_arm(given: Mapping[str, Any]) -> ArmConfig:
         own["rounds"] = [of_round]
     elif of_round:
         raise ConfigError(f"{where} has rounds, so {min(of_round)!r} belongs into one of them.")
-    own["rounds"] = tuple(_read_section(RoundConfig, each, where) for each in own["rounds"])
+    rounds = _tables(f"rounds of {where}", own["rounds"])
+    if not rounds:
+        raise ConfigError(f"{where} has no rounds.")
+    own["rounds"] = tuple(_read_section(RoundConfig, each, where) for each in rounds)
     return _read_section(ArmConfig, own, where)
 
 
 def _read_section(kind: type[Section], given: Mapping[str, Any], where: str) -> Section:
+    check_table(where, given)
     fields = dataclasses.fields(kind)  # type: ignore[arg-type] # a dataclass, as its callers see
     names = [each.name for each in fields]
     refuse_unknown_keys(given, names, where)
     required = [each.name for each in fields if _has_no_default(each) and each.name not in given]
     if required:
         raise ConfigError(f"{where} lacks {required[0]!r}.")
+    for each in fields:
+        if each.name in given:
+            _check_kind(f"{each.name} of {where}", given[each.name], str(each.type))
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+
+
+def _tables(where: str, given: Any) -> Sequence[Mapping[str, Any]]:
+    if not isinstance(given, (list, tuple)):
+        raise ConfigError(f"{where} is {_shown(given)}; a list of tables is wanted.")
+    for each in given:
+        check_table(where, each)
+    return given
+
+
+def _check_kind(where: str, value: Any, annotation: str) -> None:
+    """Refuse a value that is not of the kind that its field is annotated with; sections are read before."""
+    kind = annotation.removesuffix(" | None")
+    if kind.startswith("tuple["):
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{where} is {_shown(value)}; a list is wanted.")
+        inner = kind.removeprefix("tuple[").removesuffix(", ...]")
+        for each in value:
+            _check_kind(where, each, inner)
+    elif kind.startswith("Mapping["):
+        check_table(where, value)
+    elif kind in _KINDS:
+        is_wanted, wanted = _KINDS[kind]
+        if not is_wanted(value):
+            raise ConfigError(f"{where} is {_shown(value)}; {wanted} is wanted.")
+
+
+_KINDS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+    "str": (lambda value: isinstance(value, str), "text"),
+    "int": (lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number"),
+    "float": (is_finite_number, "a number"),
+    "bool": (lambda value: isinstance(value, bool), "true or false"),
+}
+"""By annotation: what is of the kind, and how a sentence calls it."""
+
+
+def _shown(value: Any) -> str:
+    return printable(repr(value))
 
 
 def _has_no_default(each: dataclasses.Field[Any]) -> bool:

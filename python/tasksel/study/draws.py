@@ -21,7 +21,7 @@ from tasksel.evaluation_loss import measure_losses
 from tasksel.hidden_states import embed_hidden_states
 from tasksel.pool import load_pool
 from tasksel.pool_ids import columns_sha256
-from tasksel.run_folder import MANIFEST_NAME, read_json, write_json
+from tasksel.run_folder import MANIFEST_NAME, make_folder, read_json, write_json
 from tasksel.run_folder_frames import write_array, write_frame
 from tasksel.scores import read_scores
 from tasksel.scoring import score
@@ -112,7 +112,7 @@ class Draw:
 
     def prepare(self, needed: frozenset[str]) -> None:
         """Write the pool, the holdout and whatever of `SHARED_WORK` is needed; what is there is kept."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         for path, frame in (
             (self.pool_path, self._draw_pool()),
             (self.holdout_path, self.world.make_holdout(self.seed)),
@@ -167,19 +167,19 @@ class Draw:
     @cached_property
     def embeddings(self) -> NDArray[np.float32]:
         """Float32, shape (n_rows, n_dimensions)."""
-        vectors: NDArray[np.float32] = np.load(self.folder / "embeddings.npy")
+        vectors: NDArray[np.float32] = np.load(self.folder / "embeddings.npy", allow_pickle=False)
         return vectors
 
     @cached_property
     def losses(self) -> NDArray[np.float64]:
         """Cross-entropy of each response under the base model, in nats a token; shape (n_rows,)."""
-        losses: NDArray[np.float64] = np.load(self.folder / "losses.npy")
+        losses: NDArray[np.float64] = np.load(self.folder / "losses.npy", allow_pickle=False)
         return losses
 
     @cached_property
     def ambiguity(self) -> NDArray[np.float64]:
         """Share of pairs of drawn answers that differ, shape (n_rows,); NaN where the model was not asked."""
-        ambiguity: NDArray[np.float64] = np.load(self.folder / "ambiguity.npy")
+        ambiguity: NDArray[np.float64] = np.load(self.folder / "ambiguity.npy", allow_pickle=False)
         return ambiguity
 
     def _draw_pool(self) -> pl.DataFrame:
@@ -255,7 +255,7 @@ def _rows_of_file(path: Path, pool: pl.DataFrame) -> NDArray[np.float32]:
     if path.suffix != ".npy":
         return read_embeddings(str(path), pool)
     rows = pool[SOURCE_ROW].to_numpy()
-    vectors = np.load(path, mmap_mode="r")
+    vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     if vectors.ndim != 2 or len(vectors) <= rows.max():
         raise SchemaError(
             f"{path.name} has the shape {vectors.shape}; a vector for each row of the world's file is wanted."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from tasksel.run_folder import FORMAT_VERSION, file_sha256, read_json, write_json, write_text
+from tasksel.run_folder import FORMAT_VERSION, file_sha256, read_versioned, write_json, write_text
 from tasksel.run_folder_frames import write_frame
 from tasksel.study.config_file import parse_study
 from tasksel.study.page import render_page
@@ -104,12 +104,7 @@ def read_study(folder: str | os.PathLike[str]) -> StudyResult:
     place = Path(folder)
     if not (place / STUDY_NAME).is_file():
         raise ConfigError(f"{place} holds no finished study; allowed: a folder that `tasksel study` wrote.")
-    manifest = read_json(place / STUDY_NAME)
-    if manifest.get("format_version") != FORMAT_VERSION:
-        raise ResumeError(
-            f"{place} has format {manifest.get('format_version')}, this tasksel knows {FORMAT_VERSION}; "
-            "use the version that wrote it."
-        )
+    manifest = read_versioned(place / STUDY_NAME)
     for name in _READ_BACK:
         path = place / name
         if not path.is_file() or file_sha256(path) != manifest["files"].get(name):

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from tasksel.evaluation_figures import direction_of
-from tasksel.run_folder import folder_lock, read_json, write_json
+from tasksel.run_folder import folder_lock, make_folder, read_json, refuse_unknown_format, write_json
 from tasksel.study.cells import ALL_LABELS, NO_LABELS, Cell, CellWork
 from tasksel.study.config import StudyConfig
 from tasksel.study.config_file import load_study
 from tasksel.study.oracle import fit_gain_curves
-from tasksel.study.publication import publish
+from tasksel.study.publication import STUDY_NAME, publish
 from tasksel.study.results import StudyResult, choose_candidate, collect_results
 from tasksel.study.spending import find_needs
 from tasksel_core.errors import ConfigError, TaskselError
@@ -103,6 +103,7 @@ def run_study(
     with contextlib.ExitStack() as held:
         for each in dict.fromkeys((folder, shared)):
             held.enter_context(folder_lock(each))
+        refuse_unknown_format(folder / STUDY_NAME)
         workers = held.enter_context(_workers(work, jobs or _suitable_jobs()))
         return _StudyRun(config, work, workers, progress).finish()
 
@@ -242,7 +243,7 @@ class _StudyRun:
         sign = direction_of(self.study.primary)
         levels, curves = fit_gain_curves(np.array(doses), sign * np.array(figures))
         path = self.work.gains_path(world.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_json(
             path,
             {

@@ -251,6 +251,7 @@ class SynthesisConfig:
         self._check_tiers()
         self.strata.check_total(self.total)
         self._check_dimensions()
+        self._check_schema()
         self._check_checks()
         self._check_item()
         if self.limits.max_cost and self.price is None:
@@ -280,6 +281,13 @@ class SynthesisConfig:
                     "them equal, or write shares."
                 )
 
+    def _check_schema(self) -> None:
+        check_table("[schema]", self.schema)
+        check_json("schema", self.schema)
+        if self.schema.get("type") != "object" or not self.schema.get("properties"):
+            raise ConfigError('[schema] wants type = "object" and a section [schema.properties].')
+        check_table("[schema.properties]", self.schema["properties"])
+
     def _check_checks(self) -> None:
         fields = {*self._item_fields(), "prompt", "response"}
         checks = {f"[dimensions.{each.name}]": each.check for each in self.dimensions}
@@ -292,11 +300,6 @@ class SynthesisConfig:
                 )
 
     def _check_item(self) -> None:
-        check_table("[schema]", self.schema)
-        check_json("schema", self.schema)
-        if self.schema.get("type") != "object" or not self.schema.get("properties"):
-            raise ConfigError('[schema] wants type = "object" and a section [schema.properties].')
-        check_table("[schema.properties]", self.schema["properties"])
         allowed = (*self._item_fields(), *self.strata.levels)
         allowed = (*allowed, *(each.name for each in self.dimensions), *PLAN_FIELDS)
         for template, names in self.record.fields.items():
@@ -308,7 +311,7 @@ class SynthesisConfig:
                 )
 
     def _item_fields(self) -> tuple[str, ...]:
-        return tuple(self.schema.get("properties", {}))
+        return tuple(self.schema["properties"])
 
     def dimension(self, name: str) -> DimensionConfig:
         """Return a dimension by its name."""

@@ -7,7 +7,7 @@ import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from tasksel.run_folder import read_json
+from tasksel.run_folder import MANIFEST_NAME, read_json, read_versioned
 from tasksel.synthesis.config import (
     CheckConfig,
     CustomEdgeConfig,
@@ -156,6 +156,8 @@ def read_planned_config(run: str | os.PathLike[str]) -> SynthesisConfig:
     path = Path(run) / PLAN_FOLDER / CONFIG_NAME
     if not path.exists():
         raise ResumeError(f"{run} holds no plan; `tasksel synth plan CONFIG.toml --out {run}` makes one.")
+    if path.with_name(MANIFEST_NAME).exists():
+        read_versioned(path.with_name(MANIFEST_NAME))  # says in which version the plan is written
     content = read_json(path)
     try:
         return parse_config(content, name="", folder=Path())

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, folder_lock, read_json, write_json
+from tasksel.run_folder import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    file_sha256,
+    folder_lock,
+    read_versioned,
+    write_json,
+)
 from tasksel.run_folder_frames import write_frame
 from tasksel.synthesis.config_file import CONFIG_NAME, EXAMPLES_NAME, PLAN_FOLDER, read_planned_config
 from tasksel.synthesis.edge_batch import EdgeItems, make_edge_items, ordinary_items, prove_records
@@ -131,7 +138,7 @@ def refresh_edge_records(run: Path) -> None:
         As in `make_edge_records`.
     """
     path = run / EDGE_FOLDER / MANIFEST_NAME
-    stored = read_json(path) if path.exists() else {}
+    stored = read_versioned(path) if path.exists() else {}
     there = [name for name in _INPUTS if (run / name).is_file()]
     if stored.get("inputs") != {name: file_sha256(run / name) for name in there}:
         settings = stored.get("settings", {})

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from tasksel.providers import answer_of, count_journal, provider_by_name
-from tasksel.run_folder import MANIFEST_NAME, read_json, write_json, write_text
+from tasksel.run_folder import MANIFEST_NAME, read_json, read_versioned, write_json, write_text
 from tasksel.run_folder_frames import write_frame
 from tasksel.run_folder_identity import SETTINGS_NAME
 from tasksel.spending_caps import Price, SpendingCaps
@@ -114,7 +114,7 @@ def stored_tier(folder: Path) -> int:
     path = folder / SETTINGS_NAME
     if not path.exists():
         return 0
-    tier = read_json(path).get("tier")
+    tier = read_versioned(path).get("tier")
     return tier if isinstance(tier, int) else 0
 
 

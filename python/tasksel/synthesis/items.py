@@ -80,9 +80,11 @@ class ItemCheck:
         impossible = next(_find_impossible(item), "")
         if impossible or may_break_schema:
             return impossible
-        errors = sorted(
-            find_errors(self._validator, item), key=lambda error: list(map(str, error.absolute_path))
-        )
+        try:
+            found = find_errors(self._validator, item)
+        except (OverflowError, RecursionError):
+            return "it holds a number or a nesting past what can be checked"
+        errors = sorted(found, key=lambda error: list(map(str, error.absolute_path)))
         lines = [
             f"{'.'.join(map(str, error.absolute_path)) or 'the item'}: {_clipped(error.message)}"
             for error in errors[:_MOST_ERRORS]
@@ -113,7 +115,10 @@ def _find_impossible(value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    return _clipped(json.dumps(value, ensure_ascii=False))
+    try:
+        return _clipped(json.dumps(value, ensure_ascii=False))
+    except RecursionError:  # json.loads goes a little deeper than json.dumps
+        return "what is nested too deeply"
 
 
 def _clipped(text: str) -> str:

@@ -16,7 +16,8 @@ from tasksel.run_folder import (
     MANIFEST_NAME,
     file_sha256,
     folder_lock,
-    read_json,
+    make_folder,
+    read_versioned,
     text_sha256,
     write_json,
 )
@@ -114,7 +115,7 @@ class SynthesisPlan:
         with folder_lock(run):
             folder = run / PLAN_FOLDER
             self._refuse_orphans(run, folder)
-            folder.mkdir(exist_ok=True)
+            make_folder(folder)
             (folder / MANIFEST_NAME).unlink(missing_ok=True)
             write_json(folder / CONFIG_NAME, config_content(self.config))
             frames = {CELLS_NAME: self.cells, MARGINS_NAME: self.margins, EXAMPLES_NAME: self.examples}
@@ -130,7 +131,7 @@ class SynthesisPlan:
         if not generation.is_dir() or not any(generation.iterdir()):
             return
         path = folder / MANIFEST_NAME
-        stored = read_json(path) if path.exists() else {}
+        stored = read_versioned(path) if path.exists() else {}
         if stored.get("plan_sha256") != self.manifest["plan_sha256"]:
             raise ResumeError(
                 f"{run} holds replies to another plan, which would be lost to a new one; choose another "

@@ -183,11 +183,11 @@ def probe(
     """
     settings = settings or ProbeSettings()
     arguments = parse_command(command)
-    batch = read_probe_batch(source, schema=schema, control=settings.control, seed=settings.seed)
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; a folder for the results is wanted.")
     with folder_lock(folder):
+        batch = read_probe_batch(source, schema=schema, control=settings.control, seed=settings.seed)
         runner = Runner(folder, arguments, timeout_s=settings.timeout_s, format=settings.format)
         (folder / MANIFEST_NAME).unlink(missing_ok=True)
         search = _Search(batch, runner, settings, progress)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from tasksel.file_places import file_trouble
 from tasksel.run_folder import text_sha256
 from tasksel.synthesis.config_file import PLAN_FOLDER, read_planned_config
 from tasksel.synthesis.edge_batch import ordinary_items, render_record, seeded
@@ -293,14 +294,15 @@ def _read_rows(path: Path) -> list[Any]:
         raise ConfigError(
             f"{path.name} is no batch; allowed are a run folder, and .jsonl, .json and .parquet files."
         )
+    trouble = file_trouble(path)
+    if trouble is not None:
+        raise ConfigError(f"The batch {path} {trouble}.")
     try:
         if suffix == ".parquet":
             content = pl.read_parquet(path).write_ndjson()  # dates and the like become what JSON has
         else:
             content = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist.") from None
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, UnicodeDecodeError) as error:
         raise SchemaError(f"{path.name} cannot be read ({first_line(error)}).") from error
     rows = _parse_rows(path, content, is_lines=suffix != ".json")
     if not rows:
@@ -323,10 +325,13 @@ def _parse(text: str, where: str) -> Any:
         item_json(value)  # NaN and nesting that cannot be written again
         return value
     except (ValueError, RecursionError) as error:
-        raise SchemaError(f"{where} is not JSON ({error}).") from error
+        raise SchemaError(f"{where} is not JSON ({first_line(error).split(';')[0]}).") from error
 
 
 def _read_schema(path: Path) -> Mapping[str, Any]:
+    trouble = file_trouble(path)
+    if trouble is not None:
+        raise ConfigError(f"The schema {path} cannot be read: it {trouble}.")
     try:
         schema = _parse(path.read_text(encoding="utf-8-sig"), path.name)
     except (OSError, UnicodeDecodeError) as error:

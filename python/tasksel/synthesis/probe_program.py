@@ -13,6 +13,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from tasksel.annotation.label_studio_client import KEY_VARIABLE as LABEL_STUDIO_KEY
+from tasksel.providers import KEY_VARIABLES
 from tasksel.synthesis.probe_signatures import error_line, plain_line, signature_of
 from tasksel_core.errors import ConfigError
 
@@ -27,6 +29,9 @@ KEPT_BYTES: Final = 64 * 1024
 """Of the beginning and of the end of standard error each."""
 MAX_OUTPUT_BYTES: Final = 64 * 1024 * 1024
 """A program that prints more is stopped, and has failed."""
+_OUR_KEYS: Final = frozenset(
+    {*KEY_VARIABLES.values(), LABEL_STUDIO_KEY, "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}
+)
 POLL_S: Final = 0.05
 DRAIN_S: Final = 0.5
 """How long output is waited for once the program has ended, when something else still holds its pipes."""
@@ -110,8 +115,9 @@ def parse_command(command: str) -> list[str]:
 def run_program(arguments: Sequence[str], path: Path, *, timeout_s: float) -> ProgramRun:
     """Run a program on a file and wait for it, not longer than `timeout_s` seconds.
 
-    It gets no input and a process group of its own, which is killed with all that it started at the timeout,
-    at `MAX_OUTPUT_BYTES` of output, and when the program ends. Output is read and counted to the end; of
+    It gets no input, no key that tasksel reads from the environment, and a process group of its own, which is
+    killed with all that it started at the timeout, at `MAX_OUTPUT_BYTES` of output, and when the program
+    ends. Output is read and counted to the end; of
     standard error the beginning and the end are kept.
 
     Parameters
@@ -142,6 +148,7 @@ def run_program(arguments: Sequence[str], path: Path, *, timeout_s: float) -> Pr
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            env=_environment(),
         )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -152,6 +159,11 @@ def run_program(arguments: Sequence[str], path: Path, *, timeout_s: float) -> Pr
         finally:
             _kill_group(process)
     return _described(process.returncode, stopped_by, sizes, kept)
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without our keys: a program that fails may print it, and that is kept."""
+    return {name: value for name, value in os.environ.items() if name not in _OUR_KEYS}
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -6,8 +6,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Final
 
-from tasksel.run_folder import FORMAT_VERSION, text_sha256, write_json
+from tasksel.run_folder import FORMAT_VERSION, make_folder, text_sha256, write_json
 from tasksel.run_folder_identity import SETTINGS_NAME, read_settings, refuse_changes
+from tasksel.run_folder_links import claim_file, open_for_appending
 from tasksel.synthesis.probe_batch import file_content
 from tasksel.synthesis.probe_program import ProgramRun, run_program
 from tasksel_core.errors import ResumeError
@@ -70,7 +71,7 @@ class Runner:
         path = self.input_path(key)
         known = self._known.get(key)
         if known is None:
-            path.write_bytes(content)
+            _write(path, content)
             known = run_program(self._arguments, path.resolve(), timeout_s=self._timeout_s)
             self._append(key, known)
             self._known[key] = known
@@ -78,7 +79,7 @@ class Runner:
         if not is_wanted:
             path.unlink(missing_ok=True)
         elif not path.exists():  # the run is known from a probe whose inputs were deleted
-            path.write_bytes(content)
+            _write(path, content)
         return known
 
     def input_name(self, example: ProbeExample) -> str:
@@ -99,14 +100,19 @@ class Runner:
             write_json(self._folder / SETTINGS_NAME, identity)
         else:
             refuse_changes(self._folder, stored, identity, inputs=(), refusal=_REFUSAL)
-        (self._folder / INPUTS_FOLDER).mkdir(exist_ok=True)
+        make_folder(self._folder / INPUTS_FOLDER)
 
     def _append(self, key: str, run: ProgramRun) -> None:
         line = json.dumps({"key": key, **run.to_dict()}) + "\n"
-        with self._path.open("ab") as log:
+        with open_for_appending(self._path) as log:
             log.write(line.encode("ascii"))
             log.flush()
             os.fsync(log.fileno())
+
+
+def _write(path: Path, content: bytes) -> None:
+    claim_file(path)
+    path.write_bytes(content)
 
 
 def _read_runs(path: Path) -> dict[str, ProgramRun]:

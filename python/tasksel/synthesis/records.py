@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from tasksel.file_places import refuse_overwriting
 from tasksel.pool_ids import fill_frame
-from tasksel.run_folder import atomic_path
+from tasksel.run_folder import atomic_path, make_folder
 from tasksel.run_folder_frames import write_frame
 from tasksel.synthesis.items import item_json
 from tasksel.synthesis.run_files import read_run_frame
@@ -172,6 +173,7 @@ def read_records(run: str | os.PathLike[str]) -> pl.DataFrame:
         Path(run) / GENERATION_FOLDER / RECORDS_NAME,
         made_by=f"tasksel synth run {run} --tier full",
         made_anew_by=f"tasksel synth reparse {run}",
+        columns=("id", "plan_id", "task", "prompt", "edge", "item"),
     )
 
 
@@ -230,9 +232,12 @@ def export_records(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> 
     suffix = path.suffix.lower()
     if suffix not in EXPORT_SUFFIXES:
         raise ConfigError(f"{path.name} ends in {suffix!r}; allowed are {', '.join(EXPORT_SUFFIXES)}.")
+    refuse_overwriting(
+        [path], (Path(run) / folder / RECORDS_NAME for folder in (GENERATION_FOLDER, EDGE_FOLDER))
+    )
     frame = read_all_records(run)
     pool = frame.select("id", "task", "prompt", "response", pl.exclude("id", "task", "prompt", "response"))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     if suffix == ".parquet":
         write_frame(path, pool)
     else:

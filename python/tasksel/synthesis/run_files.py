@@ -11,12 +11,15 @@ from tasksel.wording import first_line
 from tasksel_core.errors import ResumeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = ["read_examples", "read_run_frame"]
 
 
-def read_run_frame(path: Path, *, made_by: str, made_anew_by: str | None = None) -> pl.DataFrame:
+def read_run_frame(
+    path: Path, *, made_by: str, made_anew_by: str | None = None, columns: Sequence[str] = ()
+) -> pl.DataFrame:
     """Read a Parquet file that tasksel wrote.
 
     Parameters
@@ -27,24 +30,35 @@ def read_run_frame(path: Path, *, made_by: str, made_anew_by: str | None = None)
         The command that writes it.
     made_anew_by : str, optional
         The one that does so where it is damaged; by default the same.
+    columns : sequence of str
+        What it has to have.
 
     Raises
     ------
     ResumeError
-        It is not there, or it cannot be read.
+        It is not there, it cannot be read, or it is another file.
     """
     if not path.is_file():
         raise ResumeError(f"There is no {path}; `{made_by}` writes it.")
     try:
-        return pl.read_parquet(path)
+        frame = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise ResumeError(
             f"{path} cannot be read ({first_line(error)}); `{made_anew_by or made_by}` writes it anew."
         ) from error
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise ResumeError(
+            f"{path} lacks {', '.join(missing)}, so it is not as it was written; `{made_anew_by or made_by}` "
+            "writes it anew."
+        )
+    return frame
 
 
 def read_examples(run: Path) -> pl.DataFrame:
     """Read the planned examples of a run; errors as in `read_run_frame`."""
     return read_run_frame(
-        run / PLAN_FOLDER / EXAMPLES_NAME, made_by=f"tasksel synth plan CONFIG.toml --out {run}"
+        run / PLAN_FOLDER / EXAMPLES_NAME,
+        made_by=f"tasksel synth plan CONFIG.toml --out {run}",
+        columns=("plan_id", "tier", "stratum", "edge"),
     )

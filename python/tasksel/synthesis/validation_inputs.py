@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tasksel.embedding import embeddings_sha256, read_embeddings
+from tasksel.polars_panics import panics_kept_quiet
 from tasksel.pool import Pool, load_pool
 from tasksel.pool_files import scan_file
 from tasksel.run_folder import file_sha256
@@ -217,8 +218,9 @@ def _read_planned(run: Path, config: SynthesisConfig) -> pl.DataFrame:
 def _read_records(path: Path) -> pl.DataFrame:
     if path.suffix == ".parquet":
         try:
-            frame = pl.read_parquet(path)
-        except (OSError, pl.exceptions.PolarsError) as error:
+            with panics_kept_quiet():
+                frame = pl.read_parquet(path)
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise SchemaError(f"The records {path.name} cannot be read as Parquet.") from error
     else:
         frame = scan_file(path, text_columns=_TEXT_COLUMNS, eager=True).frame.collect()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from tasksel.file_places import refuse_overwriting
 from tasksel.run_folder import MANIFEST_NAME, atomic_path, file_sha256, named_in_errors, write_json
 from tasksel.run_folder_frames import write_frame
 from tasksel_core.errors import ConfigError, SchemaError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["check_output", "manifest_path", "with_tasks", "write_pool"]
@@ -54,14 +55,11 @@ def check_output(out: str | os.PathLike[str], inputs: Iterable[object]) -> Path:
         raise ConfigError(f"{path} ends in {path.suffix!r}; allowed: {' and '.join(SUFFIXES)}.")
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; allowed: a file to write the pool to.")
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is not a regular file; allowed: a file to write the pool to.")
     if not path.parent.is_dir():
         raise ConfigError(f"There is no folder {path.parent} to write {path.name} to.")
-    written = {path.resolve(), manifest_path(path).resolve()}
-    for source in inputs:
-        if isinstance(source, (str, os.PathLike)) and Path(source).resolve() in written:
-            raise ConfigError(
-                f"Writing to {path} would overwrite {source}, which is read; choose another file."
-            )
+    refuse_overwriting((path, manifest_path(path)), inputs)
     return path
 
 

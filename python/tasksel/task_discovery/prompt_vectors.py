@@ -11,7 +11,7 @@ from tasksel.embedding import read_embeddings
 from tasksel.embedding_run import embed
 from tasksel.embedding_run_models import HIDDEN, SENTENCE, EmbeddingRequest
 from tasksel.embedding_shards import EMBEDDINGS_FOLDER
-from tasksel.run_folder import read_json
+from tasksel.run_folder import read_versioned
 from tasksel.run_folder_identity import SETTINGS_NAME
 from tasksel.sentence_embedding import MINILM, embed_sentences, load_sentence_model
 from tasksel_core.errors import ConfigError, MissingExtraError
@@ -166,7 +166,7 @@ def _model_of(embeddings: str | os.PathLike[str], pool: Pool) -> dict[str, Any]:
         return _nothing_known()
     for stage in (folder / EMBEDDINGS_FOLDER, folder, folder / "scores"):
         if (stage / SETTINGS_NAME).is_file():
-            content = read_json(stage / SETTINGS_NAME)
+            content = read_versioned(stage / SETTINGS_NAME)
             settings, model = content.get("settings"), content.get("model")
             if isinstance(settings, dict) and isinstance(model, dict):
                 # Vectors that were made elsewhere are identified by themselves and not by a model.

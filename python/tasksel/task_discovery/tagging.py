@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tasksel.providers import Answer, Ask, Asker, ChatRequest, Message, OpenAIProvider, count_journal
 from tasksel.reply_journal import ReplyJournal, request_key
 from tasksel.request_pacing import PacingSettings, RequestPacing
+from tasksel.run_folder import make_folder
 from tasksel.spending_caps import SpendingCaps
 from tasksel.task_discovery.task_names import clean_name, unique_names
 from tasksel_core.errors import BudgetError, ConfigError
@@ -116,7 +117,7 @@ def tag_tasks(
     """
     provider = OpenAIProvider(settings.endpoint, settings.model)
     asks = [_ask(task, model, place, provider, settings) for place, task in enumerate(model.tasks)]
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with ReplyJournal(folder / REPLIES_NAME) as journal:
         caps = SpendingCaps(max_requests=settings.max_requests, max_tokens=settings.max_total_tokens)
         count_journal(caps, provider, journal.entries)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, read_json, write_json
+from tasksel.run_folder import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    check_format_version,
+    file_sha256,
+    make_folder,
+    read_json,
+    write_json,
+)
 from tasksel.run_folder_frames import write_array
 from tasksel.task_discovery.task_model import DiscoveredTask, TaskModel, TypicalPrompt
 from tasksel.task_discovery.templates import Template
@@ -38,7 +46,7 @@ def save_task_model(model: TaskModel, folder: str | os.PathLike[str]) -> Path:
         The disk is full, or the folder cannot be written to.
     """
     out = check_model_folder(folder)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     (out / MANIFEST_NAME).unlink(missing_ok=True)
     write_array(out / CENTERS_NAME, model.centers)
     write_json(out / TASKS_NAME, _content(model))
@@ -89,11 +97,7 @@ def load_task_model(folder: str | os.PathLike[str]) -> TaskModel:
     manifest = read_json(path / MANIFEST_NAME)
     if manifest.get("stage") != STAGE:
         raise ConfigError(f"{path} holds no task model; {_HOW}")
-    if manifest.get("format_version") != FORMAT_VERSION:
-        raise ResumeError(
-            f"{path} has format {manifest.get('format_version')}, this tasksel knows {FORMAT_VERSION}; use "
-            "the version that wrote it."
-        )
+    check_format_version(manifest, path / MANIFEST_NAME)
     _check_files(path, manifest)
     try:
         return _read(path, manifest)

@@ -11,7 +11,7 @@ from tasksel.annotation.answers import ANSWER_SCHEMA
 from tasksel.annotation.asked_prompts import merge_prompts, prepare_prompts
 from tasksel.annotation.label_reading import IMPORTS_FOLDER, LABELS_FOLDER, read_imports, read_labels
 from tasksel.annotation.label_store import store_answers
-from tasksel.run_folder import MANIFEST_NAME, read_json
+from tasksel.run_folder import MANIFEST_NAME, read_versioned
 
 if TYPE_CHECKING:
     import os
@@ -82,7 +82,7 @@ def finish_import(run: str | os.PathLike[str], prompts: pl.DataFrame) -> None:
     if not (folder / IMPORTS_FOLDER).is_dir():
         return
     manifest = folder / MANIFEST_NAME
-    if manifest.is_file() and read_json(manifest).get("imports") == len(read_imports(folder)):
+    if manifest.is_file() and read_versioned(manifest).get("imports") == len(read_imports(folder)):
         return
     store_answers(run, prompts, pl.DataFrame(schema=ANSWER_SCHEMA), source="")
 

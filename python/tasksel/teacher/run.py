@@ -7,6 +7,7 @@ is read; ``samples.parquet``, ``rejects.jsonl`` and ``answers.parquet`` are made
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,11 @@ from tasksel.teacher.labels import finish_import, is_blank, prompts_to_ask, read
 from tasksel.teacher.requests import MOST_TRIES, TeacherPrompt, TeacherRequests, asked_ids, gather_prompts
 from tasksel.teacher.settings import TeacherLimits, TeacherSettings
 from tasksel.teacher.summary import TEACHER_STAGE, TeacherSummary, manifest_content, summarise
-from tasksel_core.errors import ConfigError, ProviderError, ResumeError
+from tasksel_core.errors import ConfigError, ProviderError, ResumeError, TaskselError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import polars as pl
 
@@ -162,7 +163,7 @@ def ask_teacher(
         _refuse_other_settings(work)
         write_json(work.folder / SETTINGS_NAME, work.identity)
         finish_import(work.run, work.assignment.selected)
-        with ReplyJournal(work.folder / REPLIES_NAME) as journal:
+        with _unless_in_vain(work.folder), ReplyJournal(work.folder / REPLIES_NAME) as journal:
             prompts = work.prompts(journal.entries)
             count_journal(caps, work.provider, journal.entries)
             asker = Asker(work.provider, journal, RequestPacing(bounds.make_pacing()), caps)
@@ -172,6 +173,20 @@ def ask_teacher(
                 _write(work, prompts, asker)
                 raise
             return _write(work, prompts, asker)
+
+
+@contextlib.contextmanager
+def _unless_in_vain(folder: Path) -> Iterator[None]:
+    """Take settings and journal away again where a model cannot be loaded and nothing was ever answered."""
+    try:
+        yield
+    except TaskselError:
+        replies = folder / REPLIES_NAME
+        there = {each.name for each in folder.iterdir() if each.name[0] != "."}
+        if there == {SETTINGS_NAME, REPLIES_NAME} and not replies.stat().st_size:
+            replies.unlink()
+            (folder / SETTINGS_NAME).unlink()
+        raise
 
 
 def estimate_teacher(
