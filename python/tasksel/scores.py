@@ -270,7 +270,9 @@ def _text_ids(ids: pl.Series) -> pl.Series:
             ids = ids.cast(pl.Int64)
         return ids.cast(pl.String)
     except (PolarsError, PanicException) as error:  # dates that no calendar has panic
-        raise SchemaError(f"column 'id' is {ids.dtype}; text or whole numbers are needed.") from error
+        # Without its fields: those of objects are inferred in an order that differs from call to call.
+        kind = ids.dtype.base_type()
+        raise SchemaError(f"column 'id' is {kind}; text or whole numbers are needed.") from error
 
 
 def _rows_of_tokens(ids: pl.Series | None, lists: pl.Series, metric: str) -> ScoreRows:

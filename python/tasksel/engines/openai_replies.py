@@ -162,7 +162,7 @@ def _read_refusal(choice: Mapping[str, Any], finish: Any) -> str | None:
 def _read_finish(finish: Any) -> Literal["stop", "length"]:
     if finish == "length":
         return "length"
-    if finish not in _STOPPED:
+    if not isinstance(finish, str | None) or finish not in _STOPPED:
         raise ProviderError(
             f"The answer ended for the reason {finish!r}, which is neither its end nor a limit."
         )
