@@ -54,19 +54,19 @@ fn of_f64(values: &[f64]) -> Vec<u64> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-fn of_centers(centers: Centers) -> Vec<u64> {
+fn of_centers(centers: &Centers) -> Vec<u64> {
     of_i64(&centers.rows).chain(of_f32(&centers.radii)).collect()
 }
 
-fn of_neighbours(found: Neighbours) -> Vec<u64> {
+fn of_neighbours(found: &Neighbours) -> Vec<u64> {
     of_i64(&found.rows).chain(of_f32(&found.distances)).collect()
 }
 
-fn of_picks(picks: Picks) -> Vec<u64> {
+fn of_picks(picks: &Picks) -> Vec<u64> {
     of_i64(&picks.rows).chain(of_f64(&picks.gains)).collect()
 }
 
-fn of_clusters(found: KMeans) -> Vec<u64> {
+fn of_clusters(found: &KMeans) -> Vec<u64> {
     let figures = [found.inertia.to_bits(), found.n_iterations as u64];
     of_f32(&found.centers).chain(of_i64(&found.labels)).chain(figures).collect()
 }
