@@ -38,8 +38,8 @@ const METRICS: [Metric; 2] = [Metric::Euclidean, Metric::Cosine];
 /// What a kernel said, to the bit, and which it was.
 type Said = (String, std::result::Result<Vec<u64>, String>);
 
-fn said<T>(name: impl Into<String>, result: Result<T>, bits: impl Fn(T) -> Vec<u64>) -> Said {
-    (name.into(), result.map(bits).map_err(|error| error.to_string()))
+fn said<T>(name: impl Into<String>, result: Result<T>, bits: impl Fn(&T) -> Vec<u64>) -> Said {
+    (name.into(), result.map(|found| bits(&found)).map_err(|error| error.to_string()))
 }
 
 fn of_i64(values: &[i64]) -> impl Iterator<Item = u64> + '_ {
@@ -97,7 +97,7 @@ fn centers_of(points: &Array2<f32>, n_threads: usize, metrics: &[Metric], initia
         }
         let some = rows.range(0..rows.n_rows().min(9));
         let radii = covering_radii(rows, some, metric, Some(n_threads), &mut go_on);
-        all.push(said(format!("covering radii {metric:?}"), radii, |radii| of_f32(&radii).collect()));
+        all.push(said(format!("covering radii {metric:?}"), radii, |radii| of_f32(radii).collect()));
     }
     all
 }
@@ -119,7 +119,7 @@ fn neighbours_of(points: &Array2<f32>, n_threads: usize) -> Vec<Said> {
         let found = nearest_neighbours(others, rows, 3, metric, false, n_threads, &mut go_on);
         all.push(said(format!("neighbours of half {metric:?}"), found, of_neighbours));
         let counts = ball_counts(others, rows, &radii, metric, n_threads, &mut go_on);
-        all.push(said(format!("balls {metric:?}"), counts, |counts| of_i64(&counts).collect()));
+        all.push(said(format!("balls {metric:?}"), counts, |counts| of_i64(counts).collect()));
     }
     all
 }
@@ -176,10 +176,10 @@ fn ranking_of(tokens: &[f32], offsets: &[i64], task: &[i64], n_tasks: usize, see
     let wide: Vec<f64> = tokens.iter().rev().map(|&token| f64::from(token)).collect();
     for (name, metric) in ConfidenceMetric::ALL {
         let logs = log_confidence(&ArrayView1::from(tokens), offsets, metric);
-        all.push(said(format!("{name} of float32"), logs, |logs| of_f64(&logs)));
+        all.push(said(format!("{name} of float32"), logs, |logs| of_f64(logs)));
         let reversed = ArrayView1::from(&wide);
         let logs = log_confidence(&reversed.slice(s![..;-1]), offsets, metric);
-        all.push(said(format!("{name} of strided float64"), logs, |logs| of_f64(&logs)));
+        all.push(said(format!("{name} of strided float64"), logs, |logs| of_f64(logs)));
     }
     let logs = log_confidence(&ArrayView1::from(tokens), offsets, ConfidenceMetric::Product).unwrap();
     let mut sizes = vec![0; n_tasks];
@@ -197,16 +197,16 @@ fn ranking_of(tokens: &[f32], offsets: &[i64], task: &[i64], n_tasks: usize, see
             for rounding in [Rounding::Webster, Rounding::LargestRemainder, Rounding::Paper] {
                 let tasks = Tasks { weights, log_weights, available: &sizes, labelled: None };
                 let quotas = allocate(tasks, task.len() as i64 / 2, 2, rounding);
-                all.push(said(format!("quotas by {rounding:?}"), quotas, |quotas| of_i64(&quotas).collect()));
+                all.push(said(format!("quotas by {rounding:?}"), quotas, |quotas| of_i64(quotas).collect()));
             }
             let ranked = TaskWeights { weights, log_weights, base: 2, labelled: None };
             let ranking = weighted_round_robin(task, ranked, None, TaskOrder::Random(seed));
-            all.push(said("ranking", ranking, |rows| of_i64(&rows).collect()));
+            all.push(said("ranking", ranking, |rows| of_i64(rows).collect()));
         }
     }
     let priority: Vec<f64> = logs.iter().map(|&log| if log.is_nan() { 0.0 } else { log }).collect();
     for order in [TaskOrder::Random(seed), TaskOrder::Priority(&priority)] {
-        all.push(said("turns", round_robin(task, &sizes, order), |rows| of_i64(&rows).collect()));
+        all.push(said("turns", round_robin(task, &sizes, order), |rows| of_i64(rows).collect()));
     }
     all
 }
