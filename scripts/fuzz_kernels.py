@@ -344,9 +344,7 @@ def main() -> int:
 def fuzz_shortly(targets: Sequence[str], run: Run) -> int:
     """Fuzz from the seeds for as long as a change may wait."""
     with tempfile.TemporaryDirectory() as corpus:
-        short = replace(
-            run, corpus=Path(corpus), ledger=None, cpu_seconds=10, wall_seconds=12, slice_seconds=10
-        )
+        short = replace(run, corpus=Path(corpus), ledger=None, cpu_seconds=5, wall_seconds=7, slice_seconds=5)
         return 1 if fuzz_in_turns(targets, short, jobs=2) else 0
 
 
