@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from marked_tables import write_between_marks
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from malformed import FAMILIES, KINDS, make_world
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
     from malformed import Kind, Meeting
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "trust" / "malformed_inputs.md"
-BEGIN: Final = "<!-- written by scripts/malformed_page.py -->"
-END: Final = "<!-- end -->"
+MARK: Final = "malformed inputs"
 _LONGEST: Final = 150
 _MOST_VERBS: Final = 4
 _FOREIGN: Final = (
@@ -91,10 +92,7 @@ def tables() -> str:
 
 def main() -> None:
     """Put the tables between the marks of the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    head, rest = page.split(BEGIN)
-    _, foot = rest.split(END)
-    PAGE.write_text(f"{head}{BEGIN}\n{tables()}\n{END}{foot}", encoding="utf-8")
+    write_between_marks(PAGE, MARK, tables())
 
 
 if __name__ == "__main__":

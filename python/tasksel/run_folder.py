@@ -13,6 +13,7 @@ import importlib.metadata
 import itertools
 import json
 import os
+import shutil
 import stat
 import time
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -32,6 +33,7 @@ __all__ = [
     "atomic_path",
     "bytes_sha256",
     "check_format_version",
+    "emptied_folder",
     "file_sha256",
     "folder_lock",
     "is_folder_held",
@@ -271,6 +273,27 @@ def make_folder(folder: Path) -> None:
         create_folder(folder)
     except (FileExistsError, NotADirectoryError) as error:
         raise ResumeError(f"{error.filename} is a file, where a folder is wanted; choose another.") from error
+
+
+@contextlib.contextmanager
+def emptied_folder(folder: Path, becomes: Path) -> Iterator[None]:
+    """Make something in an empty folder, which is gone if the block fails: a full disk wants its room.
+
+    Parameters
+    ----------
+    folder : Path
+        It is made anew, without what a killed process has left in it.
+    becomes : Path
+        What the caller is going to make of it; errors of the disk name that.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        with named_in_errors(becomes):
+            yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 @contextlib.contextmanager

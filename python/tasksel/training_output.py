@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasksel.causal_model import quiet_transformers
 from tasksel.causal_model_adapter import quiet_peft
-from tasksel.run_folder import file_sha256, named_in_errors
+from tasksel.run_folder import emptied_folder, file_sha256
 from tasksel.run_folder_durability import flush_tree, move_folder
 
 if TYPE_CHECKING:
@@ -37,14 +37,8 @@ _COPIED_PATTERNS = (
 @contextlib.contextmanager
 def _new_folder(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        with named_in_errors(path):
-            yield temporary
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)  # a full disk wants its room back
-        raise
+    with emptied_folder(temporary, path):
+        yield temporary
     flush_tree(temporary)
     shutil.rmtree(path, ignore_errors=True)
     move_folder(temporary, path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from tasksel.run_folder import atomic_path, named_in_errors, read_json, write_json
+from tasksel.run_folder import atomic_path, emptied_folder, read_json, write_json
 from tasksel.run_folder_durability import flush_tree, move_folder
 from tasksel_core.errors import ResumeError
 
@@ -85,15 +85,9 @@ class CheckpointWriter:
     def begin(self, step: int, rows: Sequence[LossRow]) -> Iterator[Path]:
         """Give a folder for ``checkpoint-STEP`` to be made in; then add `rows`, and put it in its place."""
         saving = self.folder / _SAVING_NAME
-        shutil.rmtree(saving, ignore_errors=True)
-        saving.mkdir()
         name = f"{CHECKPOINT_PREFIX}{step}"
-        try:
-            with named_in_errors(self.folder / name):
-                yield saving
-        except BaseException:
-            shutil.rmtree(saving, ignore_errors=True)  # a full disk wants its room back
-            raise
+        with emptied_folder(saving, self.folder / name):
+            yield saving
         write_json(saving / name / _PROGRESS_NAME, {"rows": [asdict(row) for row in rows]})
         flush_tree(saving / name)
         older = list_checkpoints(self.folder)

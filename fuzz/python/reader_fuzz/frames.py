@@ -8,10 +8,11 @@ import polars as pl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from reader_fuzz.decisions import Decisions
 
-__all__ = ["build_frame"]
+__all__ = ["build_frame", "is_written", "try_build_frame"]
 
 _MOST_ROWS: Final = 6
 _MOST_COLUMNS: Final = 6
@@ -50,6 +51,28 @@ def build_frame(decisions: Decisions, leading: Sequence[str], names: Sequence[st
         name = decisions.choose(names) if decisions.below(8) else decisions.text()
         columns[name] = (_text_series if decisions.below(3) == 0 else _series)(decisions, n_rows, 0)
     return pl.DataFrame([series.alias(name) for name, series in columns.items()])
+
+
+def try_build_frame(
+    decisions: Decisions, leading: Sequence[str], names: Sequence[str]
+) -> pl.DataFrame | None:
+    """Build a frame as `build_frame` does; None where polars itself refuses a combination of types."""
+    try:
+        return build_frame(decisions, leading, names)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None
+
+
+def is_written(frame: pl.DataFrame, path: Path) -> bool:
+    """Write a frame as Parquet or JSON Lines, by the suffix; False where polars cannot."""
+    try:
+        if path.suffix == ".parquet":
+            frame.write_parquet(path)
+        else:
+            frame.write_ndjson(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return False
+    return True
 
 
 def _series(decisions: Decisions, length: int, level: int = 0) -> pl.Series:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from reader_fuzz.decisions import Decisions
-from reader_fuzz.frames import build_frame
+from reader_fuzz.frames import is_written, try_build_frame
 from reader_fuzz.mutation import Mutator, kind_of
 from reader_fuzz.promises import BrokenPromiseError, check, check_sentence, equal_frames, outcome
 from reader_fuzz.scratch import scratch_folder
@@ -70,7 +70,7 @@ def check_pool_reader(data: bytes) -> None:
     """
     kind = kind_of(data, _HEADS)
     options = _OPTIONS.get(data[1:2], {})
-    frame = _built(data[2:]) if kind in _BUILT else None
+    frame = try_build_frame(Decisions(data[2:]), _LEADING, _NAMES) if kind in _BUILT else None
     if kind in _BUILT and frame is None:
         return
     if kind == b"f":
@@ -80,28 +80,9 @@ def check_pool_reader(data: bytes) -> None:
         path = folder / f"pool{_FILES[kind]}"
         if frame is None:
             path.write_bytes(data[2:])
-        elif not _is_written(frame, path):
+        elif not is_written(frame, path):
             return
         _check_source(path, options)
-
-
-def _built(data: bytes) -> pl.DataFrame | None:
-    """Build a frame; None where polars itself refuses a combination of types."""
-    try:
-        return build_frame(Decisions(data), _LEADING, _NAMES)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return None
-
-
-def _is_written(frame: pl.DataFrame, path: Path) -> bool:
-    try:
-        if path.suffix == ".parquet":
-            frame.write_parquet(path)
-        else:
-            frame.write_ndjson(path)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return False
-    return True
 
 
 def _check_source(source: Path | pl.DataFrame, options: dict[str, str]) -> None:

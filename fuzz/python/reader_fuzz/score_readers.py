@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from reader_fuzz.decisions import Decisions
-from reader_fuzz.frames import build_frame
+from reader_fuzz.frames import is_written, try_build_frame
 from reader_fuzz.mutation import HEAD_BYTES, Mutator, kind_of
 from reader_fuzz.promises import check, check_sentence, outcome
 from reader_fuzz.scratch import scratch_folder
@@ -64,19 +64,14 @@ def check_score_reader(data: bytes) -> None:
         path = folder / f"scores{_FILES[head]}"
         if frame is None:
             path.write_bytes(content)
-        else:
-            try:
-                frame.write_parquet(path)
-            except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-                return
+        elif not is_written(frame, path):
+            return
         _check_scores(path, metric)
 
 
 def _built(content: bytes) -> pl.DataFrame | None:
-    """Build a frame; None where polars itself refuses a combination of types."""
-    try:
-        frame = build_frame(Decisions(content), _LEADING, _NAMES)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+    frame = try_build_frame(Decisions(content), _LEADING, _NAMES)
+    if frame is None:
         return None
     if len(content) % 2 and frame.height <= len(_POOL_IDS):  # ids of the pool, so that rows can be joined
         frame = frame.drop("id", strict=False).insert_column(0, _POOL_IDS.head(frame.height))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from tasksel.wording import printable
+
 __all__ = ["error_line", "plain_line", "signature_of"]
 
 MAX_LINE_CHARS: Final = 300
@@ -48,10 +50,7 @@ def plain_line(line: str) -> str:
     'Error: no\\x07 file \\u202etxt'
     """
     text = _ESCAPE.sub("", line[: 4 * MAX_LINE_CHARS]).strip()[:MAX_LINE_CHARS]
-    shown = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
-    )
-    return shown if len(shown) <= MAX_LINE_CHARS else shown[: MAX_LINE_CHARS - 1] + "…"
+    return printable(text, max_chars=MAX_LINE_CHARS)
 
 
 def error_line(lines: list[str]) -> str | None:
