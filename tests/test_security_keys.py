@@ -69,9 +69,9 @@ def machine(tmp_path, monkeypatch):
 
 def say(body):
     """Answer as a model that finds the key worth quoting, in the form that is asked for."""
-    if body["model"] == "judge":
-        return "m"
     asked = json.dumps(body.get("messages", ""))
+    if body["model"] == "judge":
+        return f"calm, as {quoted(KEY)}" if "- calm" in body["messages"][-1]["content"] else "m"
     if "rating" in asked:
         texts = [
             f"{name} review of {body['messages'][-1]['content'].count(name)} " for name in ("phone", "watch")
@@ -159,6 +159,26 @@ def synthesise(url):
     return "synth", "run", "synth", "--tier", "full"
 
 
+def validate(url):
+    if not Path("validated").exists():
+        tone = {"values": {"calm": 0.5, "angry": 0.5}, "check": {"kind": "judge", "question": "Which tone?"}}
+        write_plan(Path("validated"), make_config(url, dimensions={"tone": tone}))
+        plan = pl.read_parquet("validated/plan/examples.parquet").head(N)
+        plan.select("plan_id", prompt=pl.format("Review {}", "plan_id")).write_parquet("records.parquet")
+    return (
+        *("synth", "validate", "validated", "--records", "records.parquet"),
+        *("--judge-url", url, "--judge-model", "judge"),
+    )
+
+
+def rounds(url):
+    Path("rounds.toml").write_text(
+        'model = "m"\nout = "rounds"\n[pool]\npath = "pool.parquet"\n[select]\nbudget = 4\n'
+        f'strategy = "task-diversity"\n[rounds]\nn = 2\n[teacher]\nendpoint = "{url}"\nmodel = "m"\n'
+    )
+    return "rounds", "rounds.toml"
+
+
 def name_tasks(url):
     frame, vectors = planted_pool(6)
     frame.write_parquet("untasked.parquet")
@@ -191,8 +211,10 @@ VERBS = {
     "annotate teacher": teach,
     "evaluate": judge,
     "synth run": synthesise,
+    "synth validate": validate,
     "tasks": name_tasks,
     "run": job,
+    "rounds": rounds,
 }
 
 
