@@ -287,3 +287,21 @@ def test_a_plot_holds_names_as_text(tmp_path, kind):
         return text.count("<script"), text.count("</script"), text.count("<!--"), text.count("<img")
 
     assert scripts(HOSTILE[:9]) == scripts(["harmless"])
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["as it comes", "changed by the user"])
+@pytest.mark.parametrize("together", ["layer", "vconcat"])
+def test_a_chart_in_a_notebook_holds_names_as_text(together, changed):
+    alt = pytest.importorskip("altair", reason="the extra plots is not installed")
+    from tasksel.charts import finish_chart
+
+    def scripts(names):
+        frame = pl.DataFrame({"task": names, "labels": [1] * len(names)})
+        bars = alt.Chart(frame).mark_bar().encode(x="labels:Q", y="task:N")
+        chart = finish_chart(alt, getattr(alt, together)(bars), names[0])
+        chart = chart.configure_axis(labelFontSize=20) if changed else chart
+        html = chart._repr_mimebundle_()["text/html"]
+        assert json.loads(json.dumps(chart.to_dict()))["title"]["text"] == names[0]
+        return tuple(html.lower().count(each) for each in ("<script", "</script", "<!--", "<img"))
+
+    assert scripts(HOSTILE[:9]) == scripts(["harmless"])

@@ -74,12 +74,31 @@ def has_altair() -> bool:
     return True
 
 
+class _PageEncoder(json.JSONEncoder):
+    """Writes JSON that nothing in it can end: altair puts it into a script of the page as it is."""
+
+    def encode(self, o: Any) -> str:
+        return super().encode(o).replace("<", "\\u003c")
+
+
+class _EscapedInNotebooks:
+    """Lets no name end the script that altair makes of a chart for a notebook."""
+
+    def _repr_mimebundle_(self, *include: Any, **exclude: Any) -> Any:
+        bundle = super()._repr_mimebundle_(*include, **exclude)  # type: ignore[misc]
+        if not isinstance(bundle, dict) or "text/html" not in bundle:
+            return bundle
+        spec = self.to_dict(context={"pre_transform": False})  # type: ignore[attr-defined]
+        html = bundle["text/html"].replace(json.dumps(spec), json.dumps(spec, cls=_PageEncoder))
+        return {**bundle, "text/html": html}
+
+
 def finish_chart(alt: Any, chart: Any, title: str, subtitle: Sequence[str] = ()) -> Any:
     """Set title, fonts and greys: one look for all pictures, on white for any page."""
     heading = alt.TitleParams(
         title, subtitle=list(subtitle), anchor="start", fontSize=16, subtitleFontSize=12, offset=14
     )
-    return (
+    finished = (
         chart.properties(title=heading, background=PAPER)
         .configure(font=_FONT)
         .configure_view(stroke=GRID)
@@ -97,6 +116,10 @@ def finish_chart(alt: Any, chart: Any, title: str, subtitle: Sequence[str] = ())
         .configure_header(labelColor=INK, titleColor=INK)
         .configure_legend(labelColor=INK, titleColor=INK, labelFontSize=12, symbolSize=80)
     )
+    # A class for each kind of chart; its methods make charts of that class again.
+    kind = type(type(chart).__name__, (_EscapedInNotebooks, type(chart)), {})
+    object.__setattr__(finished, "__class__", kind)  # altair's own takes any name for a property of the chart
+    return finished
 
 
 def row_axis(alt: Any, labels: Sequence[str], *, width: int) -> Any:
@@ -128,13 +151,6 @@ def fit_width(alt: Any, chart: Any, width: int, height: Any) -> Any:
     """Give a chart a width of which names and axes are a part."""
     fitted = alt.AutoSizeParams(type="fit-x", contains="padding")
     return chart.properties(width=width, height=height, autosize=fitted)
-
-
-class _PageEncoder(json.JSONEncoder):
-    """Writes JSON that nothing in it can end: altair puts it into a script of the page as it is."""
-
-    def encode(self, o: Any) -> str:
-        return super().encode(o).replace("<", "\\u003c")
 
 
 def save_chart(chart: Any, path: str | os.PathLike[str]) -> None:
