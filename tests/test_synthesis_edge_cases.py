@@ -220,6 +220,8 @@ def test_boundaries_are_exactly_at_the_limits_and_one_inside():
         ({"type": "integer", "minimum": 3, "multipleOf": 5, "maximum": 99}, 85, False),
         ({"type": "number", "minimum": 0}, 5e-324, True),
         ({"type": "number", "minimum": 0}, 0.1, False),
+        ({"type": "integer", "minimum": 4, "maximum": 10**400}, 4, True),
+        ({"type": "number", "maximum": 10**400}, 0.1, False),
         ({"enum": [1, 2, 3]}, 3, True),
         ({"enum": [1, 2, 3]}, 2, False),
         ({"enum": [1, 2, True]}, 1.0, False),

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
+from tasksel.whole_numbers import is_finite_number
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -327,8 +329,8 @@ def _end(schema: Mapping[str, Any], inclusive: str, exclusive: str) -> tuple[int
 
 
 def _inside(end: tuple[int | float, bool] | None, ends: Limits, inwards: int) -> int | float | None:
-    if end is None or not math.isfinite(end[0]):
-        return None
+    if end is None or not is_finite_number(end[0]):
+        return None  # a whole number past all floats is as far as infinity
     value, is_open = end
     if ends.is_float:
         return ends.near(value, towards=inwards) if is_open else value
@@ -343,7 +345,7 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
 
 
 def _whole(value: Any) -> int | None:
-    return int(value) if _is_number(value) and math.isfinite(value) else None
+    return int(value) if is_finite_number(value) else None
 
 
 def main_text(places: Sequence[Place]) -> Place | None:
