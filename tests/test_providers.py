@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 import time
@@ -24,8 +25,8 @@ from tasksel.providers import (
     estimate_tokens,
     most_tokens,
 )
-from tasksel.providers.constrained_decoding import bounded_schema, sample_token
-from tasksel.reply_journal import ReplyJournal, read_journal, request_key
+from tasksel.providers.constrained_decoding import Grammars, bounded_schema, sample_token
+from tasksel.reply_journal import JournalEntry, ReplyJournal, read_journal, request_key
 from tasksel.request_pacing import PacingSettings, RequestPacing
 from tasksel.spending_caps import SpendingCaps, Usage
 from tasksel_core.errors import ConfigError, ProviderError
@@ -129,6 +130,8 @@ def test_messages_are_read():
     assert read(content=blocks, stop_reason="max_tokens").is_cut
     assert read(content=[], stop_reason="refusal").outcome == "refusal"
     assert read(error="x").outcome == "unreadable"
+    for broken in ({"input_tokens": "3"}, {"cache_read_input_tokens": 1.5, "input_tokens": 3}, {}, [3, 4]):
+        assert read(content=blocks, usage=broken) == Completion("ab", "text", usage=None)
 
 
 @given(
@@ -213,6 +216,34 @@ def test_hanging_requests_time_out_and_count_as_maybe_paid(server, tmp_path):
         assert asker.ask(asks)[asks[0].key].problem == ""
         assert asker.caps.spent.requests == 2
         assert asker.caps.spent.usage.is_estimate
+    assert spent_by(tmp_path, asker) == asker.caps.spent, "a later run counts what may have been paid for"
+
+
+def spent_by(folder, asker):
+    caps = SpendingCaps()
+    count_journal(caps, asker.provider, read_journal(folder / "r.jsonl"))
+    return caps.spent
+
+
+def test_what_may_have_been_paid_for_is_never_forgotten(server, tmp_path):
+    server.first_times(*[(0.6, "")] * 3)
+    for spent, problem in ((1, "unanswered"), (2, "unanswered"), (4, "")):
+        with ReplyJournal(tmp_path / "r.jsonl") as journal:
+            asker = make_asker(server, journal, timeout_s=0.2, failures_to_open=100)
+            asker.max_attempts = 1 if problem else 2
+            count_journal(asker.caps, asker.provider, journal.entries)
+            (each,) = make_asks(asker, 1)
+            assert asker.ask([each])[each.key].problem == problem
+        assert spent_by(tmp_path, asker) == asker.caps.spent
+        assert asker.caps.spent.requests == spent
+
+
+@pytest.mark.parametrize("noted", [3, "3", None, [3], [[1, 2, 3]], [["1", 2]], [[True, 2]], [[-1, 2]], {}])
+def test_a_loss_that_somebody_wrote_wrong_is_none(noted):
+    caps = SpendingCaps()
+    entry = JournalEntry("key", Reply(0, ""), {"maybe_paid": noted})
+    count_journal(caps, OpenAIProvider(Endpoint("http://h/v1"), "m"), {"key": entry})
+    assert caps.spent.requests == 0
 
 
 def test_a_provider_that_is_gone_is_given_up_and_what_came_is_kept(server, tmp_path):
@@ -231,6 +262,30 @@ def test_a_provider_that_is_gone_is_given_up_and_what_came_is_kept(server, tmp_p
         assert sum(each.reply is not None for each in answers.values()) == 5
         assert len(count) < 30
     assert sum(each.reply.status == 200 for each in read_journal(tmp_path / "r.jsonl").values()) == 5
+
+
+def test_a_request_that_fails_as_its_provider_is_given_up_is_left_open(server, tmp_path):
+    server.play = lambda _: (503, "gone")
+    with ReplyJournal(tmp_path / "r.jsonl") as journal:
+        asker = make_asker(server, journal, concurrency=1, failures_to_open=1, max_probes=1)
+        asker.max_attempts = 1
+        first, second, third = make_asks(asker)
+        answers = asker.ask([first, second, third])
+        assert asker.was_given_up
+        assert [*answers] == [first.key], "the second was the probe that ended it"
+        assert answers[first.key].detail == "status 503 on 1 attempts"
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_what_anthropic_refuses_is_described(server, tmp_path, monkeypatch, status):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    server.play = lambda _: (status, f"not with {KEY}")
+    with ReplyJournal(tmp_path / "r.jsonl") as journal:
+        asker = make_asker(server, journal)
+        asker.provider = AnthropicProvider(Endpoint(server.url, key_variable="ANTHROPIC_API_KEY"), "m")
+        with pytest.raises(ProviderError, match=rf"status {status}") as caught:
+            asker.ask(make_asks(asker, 1))
+    assert KEY not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -429,6 +484,13 @@ def test_a_cap_inside_a_batch_ends_the_asking(tmp_path):
         assert asker.ended == "the cap max_requests (6) is reached"
 
 
+def test_a_stop_between_two_batches_keeps_the_first(tmp_path):
+    with ReplyJournal(tmp_path / "replies.jsonl") as journal:
+        asker = Asker(Typist(), journal, RequestPacing(PacingSettings()), SpendingCaps())
+        answers = asker.ask(make_asks(asker, 12), answered=lambda *_: asker.stopped.set())
+        assert (len(answers), len(journal.entries)) == (4, 4)
+
+
 @pytest.fixture(scope="module")
 def local():
     pytest.importorskip("transformers", reason="the extra hf is not installed")
@@ -534,6 +596,25 @@ def test_an_end_that_is_near_closes_texts_with_words_and_not_with_brackets(local
         assert not found.is_cut
         texts = [each["text"] for each in json.loads(found.text)]
         assert all(len(each) >= 20 and set(each) - set("}]") for each in texts)
+
+
+def test_a_number_that_could_go_on_ends_in_time(local):
+    schema = {"type": "string", "pattern": "^[0-9]+$"}
+    whole = {"type": "number"}
+    for each in (schema, whole):
+        for reply in local.answer(local_bodies(local, each, max_tokens=40), [1, 2, 3]):
+            found = local.read(reply)
+            assert not found.is_cut
+            assert float(json.loads(found.text)) >= -1_000_000
+
+
+def test_a_model_that_cannot_be_held_to_a_schema_says_why(local):
+    local_bodies(local, None, count=1)
+    causal_model = local._causal_model
+    with pytest.raises(ConfigError, match="names no end token, so that it cannot be held to a schema"):
+        Grammars(dataclasses.replace(causal_model, eos_ids=()))
+    with pytest.raises(ConfigError, match=r"tokenizer cannot be held to a schema: .*fast"):
+        Grammars(dataclasses.replace(causal_model, tokenizer=object()))
 
 
 def test_a_prompt_past_the_context_is_cut_and_says_so(local):

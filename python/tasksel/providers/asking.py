@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tasksel.endpoint import Reply
-from tasksel.providers.asks import ANSWERED, MAYBE_PAID, PROBLEM, Answer, Ask, entry_usage
+from tasksel.providers.asks import ANSWERED, PROBLEM, Answer, Ask, entry_usage, loss_entry
 from tasksel.providers.chat import LocalProvider, RemoteProvider, most_tokens
 from tasksel_core.errors import ProviderError
 
@@ -246,7 +246,6 @@ class Asker:
     def _answer(self, provider: RemoteProvider, each: Ask) -> Answer | None:
         """Try until there is an answer; None where no more may be sent."""
         failures = 0
-        lost: list[tuple[int, int]] = []
         while True:
             permit = self.pacing.start(self._expected_tokens(each), self.stopped)
             if permit is None:
@@ -257,8 +256,6 @@ class Asker:
                 return None
             self.sent += 1
             attempt = provider.attempt(each.body)
-            if attempt.maybe_paid:
-                lost.append((reservation.usage.input_tokens, reservation.usage.output_tokens))
             answer = self._take(provider, each, attempt, permit, reservation)
             if answer is None:
                 failures += attempt.verdict == "failed"
@@ -271,16 +268,13 @@ class Asker:
                 said = "no reply" if attempt.reply is None else f"status {attempt.reply.status}"
                 answer = Answer(None, "unanswered", f"{said} on {failures} attempts")
             if answer.reply is None:
-                self._keep_problem(each, attempt, answer, lost)
+                self._keep_problem(each, attempt, answer)
             return answer
 
-    def _keep_problem(
-        self, each: Ask, attempt: Attempt, answer: Answer, lost: Sequence[tuple[int, int]]
-    ) -> None:
+    def _keep_problem(self, each: Ask, attempt: Attempt, answer: Answer) -> None:
         """Write down what is no answer, so that what follows from it can be followed without asking."""
         status = 0 if attempt.reply is None else attempt.reply.status
-        facts = {**each.facts, PROBLEM: answer.problem} | ({MAYBE_PAID: list(lost)} if lost else {})
-        self.journal.append(each.key, Reply(status, answer.detail), **facts)
+        self.journal.append(each.key, Reply(status, answer.detail), **each.facts, **{PROBLEM: answer.problem})
 
     def _take(
         self,
@@ -301,6 +295,7 @@ class Asker:
             self._answered += 1
             return Answer(reply)
         if reply is None and attempt.maybe_paid:
+            self.journal.append_all([loss_entry(each, reservation.usage, self.journal.entries)])
             self.caps.settle(reservation, reservation.usage)
         else:
             self.caps.release(reservation)

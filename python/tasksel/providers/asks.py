@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tasksel.endpoint import Reply
 from tasksel.providers.chat import Message, usage_of
 from tasksel.reply_journal import JournalEntry
 from tasksel.spending_caps import Usage
@@ -11,11 +12,20 @@ from tasksel.spending_caps import Usage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tasksel.endpoint import Reply
     from tasksel.providers.chat import Provider
     from tasksel.spending_caps import SpendingCaps
 
-__all__ = ["ANSWERED", "MAYBE_PAID", "PROBLEM", "Answer", "Ask", "answer_of", "count_journal", "entry_usage"]
+__all__ = [
+    "ANSWERED",
+    "MAYBE_PAID",
+    "PROBLEM",
+    "Answer",
+    "Ask",
+    "answer_of",
+    "count_journal",
+    "entry_usage",
+    "loss_entry",
+]
 
 ANSWERED: Final = 200
 _REQUEST_BYTES: Final = "request_bytes"
@@ -23,7 +33,7 @@ _REQUEST_BYTES: Final = "request_bytes"
 PROBLEM: Final = "problem"
 """Fact of an entry that is no answer."""
 MAYBE_PAID: Final = "maybe_paid"
-"""Fact of such an entry: tokens of attempts that may have been worked on."""
+"""Fact of an entry: tokens, read and written, of attempts that got no reply and may have been worked on."""
 
 
 class Ask(NamedTuple):
@@ -97,5 +107,35 @@ def count_journal(caps: SpendingCaps, provider: Provider, entries: Mapping[str, 
     for entry in entries.values():
         if entry.reply.status == ANSWERED:
             caps.count(entry_usage(provider, entry))
-        for input_tokens, output_tokens in entry.facts.get(MAYBE_PAID, ()):
-            caps.count(Usage(input_tokens, output_tokens, is_estimate=True))
+        for usage in _losses(entry):
+            caps.count(usage)
+
+
+def loss_entry(ask: Ask, most: Usage, entries: Mapping[str, JournalEntry]) -> JournalEntry:
+    """Return what a journal keeps of an attempt that got no reply and may have been worked on.
+
+    It stands under a key of its own, so that neither the reply that comes later nor a kill takes it away.
+
+    Parameters
+    ----------
+    ask : Ask
+        The request.
+    most : Usage
+        What the attempt may have used.
+    entries : mapping of str to JournalEntry
+        What the journal has.
+    """
+    number = 0
+    while (key := f"{ask.key}#lost{number}") in entries:
+        number += 1
+    return JournalEntry(key, Reply(0, ""), {MAYBE_PAID: [[most.input_tokens, most.output_tokens]]})
+
+
+def _losses(entry: JournalEntry) -> list[Usage]:
+    noted = entry.facts.get(MAYBE_PAID)
+    pairs = [each for each in noted if isinstance(each, list)] if isinstance(noted, list) else []
+    return [
+        Usage(each[0], each[1], is_estimate=True)
+        for each in pairs
+        if [type(count) for count in each] == [int, int] and min(each) >= 0
+    ]
