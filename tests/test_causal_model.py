@@ -81,6 +81,21 @@ def test_missing_and_damaged_weights_are_named(tmp_path, save_tiny_model):
         load_model(str(folder))
 
 
+def test_a_model_that_names_no_end_token_answers_until_the_limit(tmp_path, save_tiny_model):
+    folder = save_tiny_model(tmp_path)
+    for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+        content = json.loads((folder / name).read_text())
+        no_token = {key: None for key in content if key.startswith(("eos_token", "pad_token"))}
+        (folder / name).write_text(json.dumps(content | no_token))
+    causal_model = load_model(str(folder), device="cpu")
+    assert (causal_model.eos_ids, causal_model.pad_id) == ((), 0)
+    short, long = np.array([5], dtype=np.int32), np.array([5, 6, 7], dtype=np.int32)
+    both = generate(causal_model, [short, long], max_new_tokens=40)
+    assert [(len(each.token_ids), each.finish_reason) for each in both] == [(40, "length")] * 2
+    (alone,) = generate(causal_model, [short], max_new_tokens=40)
+    np.testing.assert_array_equal(alone.token_ids, both[0].token_ids)
+
+
 def test_unknown_devices_and_dtypes_list_what_is_allowed(tiny_model_folder):
     with pytest.raises(ConfigError, match="auto, bfloat16, float16, float32"):
         load_model(str(tiny_model_folder), dtype="int8")

@@ -97,9 +97,10 @@ def test_what_is_no_adapter_is_one_sentence(tiny_model_folder, adapted, tmp_path
     with pytest.raises(ConfigError, match=r"has no adapter_model\.safetensors; other formats"):
         load_model(model, adapter=str(folder))
     (folder / "adapter_model.bin").rename(folder / "adapter_model.safetensors")
-    (folder / "adapter_config.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"adapter_config\.json cannot be read as JSON"):
-        load_model(model, adapter=str(folder))
+    for content, sentence in (("{", "cannot be read as JSON"), ("[]", r"holds no JSON object\.")):
+        (folder / "adapter_config.json").write_text(content)
+        with pytest.raises(ConfigError, match=rf"adapter_config\.json {sentence}"):
+            load_model(model, adapter=str(folder))
 
 
 def test_adapters_that_do_not_fit_are_one_sentence(adapted, tiny_model_folder, tmp_path):

@@ -276,6 +276,10 @@ def completed(shell, line):
         ("tasksel evaluate --suite exact,mm", "exact,mmlu", "bbh"),
         ("tasksel run --until se", "select", "score"),
         ("tasksel train --dtype f", "float32", "auto"),
+        ("tasksel train --trainer t", "trl", "torch"),
+        ("tasksel select --task-mean ge", "geometric", "arithmetic"),
+        ("tasksel score --backend r", "ray", "local"),
+        ("tasksel tasks discover --method h", "hdbscan", "k-means"),
         ("tasksel export --format s", "sharegpt", "alpaca"),
     ],
 )

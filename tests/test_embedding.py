@@ -15,6 +15,7 @@ import pytest
 from tasksel import embedding_parquet, embedding_storage
 from tasksel.embedding import read_embeddings
 from tasksel.embedding_run import embed
+from tasksel.run_folder import file_sha256
 from tasksel_core.errors import ResumeError, SchemaError
 
 VECTORS = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -434,6 +435,29 @@ def test_a_run_folder_that_is_not_whole_is_named(
     damage(run / "embeddings")
     with pytest.raises(ResumeError, match=sentence):
         read_embeddings(run, IDS)
+
+
+def test_a_shard_that_a_manifest_vouches_for_and_that_is_none_is_named(run: Path) -> None:
+    folder = run / "embeddings"
+    (folder / "part-00001.parquet").write_bytes(b"PAR1 and no more")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["shards"][1]["sha256"] = file_sha256(folder / "part-00001.parquet")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(SchemaError, match=r"embeddings cannot be read as Parquet \(.*[^\n]\)\.$"):
+        read_embeddings(run, IDS)
+
+
+def test_damage_to_the_first_shard_of_scores_is_not_taken_for_scores_without_embeddings(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "scores" / "settings.json").write_text('{"settings": {}}')
+    shard = tmp_path / "scores" / "part-00000.parquet"
+    shard.write_bytes(b"x")
+    listed = {"format_version": 1, "shards": [{"name": shard.name, "sha256": "0" * 64}]}
+    (tmp_path / "scores" / "manifest.json").write_text(json.dumps(listed))
+    with pytest.raises(ResumeError, match=r"part-00000\.parquet is damaged .* same `tasksel score` again"):
+        read_embeddings(tmp_path, IDS)
 
 
 @pytest.mark.parametrize("settings", [3, None, "n_dimensions", ["n_dimensions"]])

@@ -244,17 +244,21 @@ def test_a_damaged_shard_is_named_and_made_again(pool, encoder, copy, finished, 
     assert read_bytes(copy[1]) == read_bytes(finished[1])
 
 
-def test_a_shard_with_a_vector_that_is_not_finite_is_made_again(pool, encoder, copy, finished):
+@pytest.mark.parametrize(
+    ("spoilt", "reason"), [(np.nan, "its vectors are not finite"), (None, "it has rows without a vector")]
+)
+def test_a_shard_with_a_vector_that_is_none_is_made_again(pool, encoder, copy, finished, spoilt, reason):
     path = copy[1] / "part-00001.parquet"
     run_sha256 = pl.read_parquet_metadata(path)["tasksel.run_sha256"]
     shard = pl.read_parquet(path)
-    vectors = shard["embedding"].to_numpy().copy()
-    vectors[2, 3] = np.nan
-    write_shard(path, shard.with_columns(embedding=vectors), run_sha256=run_sha256, split_batches=0)
+    vectors = shard["embedding"].to_list()
+    vectors[2] = spoilt and [spoilt] * len(vectors[2])
+    spoilt_shard = shard.with_columns(pl.Series("embedding", vectors, dtype=shard.schema["embedding"]))
+    write_shard(path, spoilt_shard, run_sha256=run_sha256, split_batches=0)
     for name in ("manifest.json", JOURNAL_NAME):  # neither tells its checksum
         (copy[1] / name).unlink(missing_ok=True)
     summary = embed(pool, model=encoder, out=copy[0], **SETTINGS)
-    assert [note for note in summary.notes if "its vectors are not finite" in note], summary.notes
+    assert [note for note in summary.notes if reason in note], summary.notes
     assert read_bytes(copy[1]) == read_bytes(finished[1])
 
 

@@ -16,7 +16,7 @@ import pytest
 import test_engine_contract as contract
 import vllm_stand_in
 from tasksel.causal_model import load_model
-from tasksel.engines import openai_replies
+from tasksel.engines import openai_replies, vllm_loading
 from tasksel.engines.engine import ShardPrompts
 from tasksel.engines.vllm import VllmEngine
 from tasksel.engines.vllm_outputs import measure_top_logprobs, read_completion
@@ -282,6 +282,17 @@ def test_the_engine_openai_makes_the_same_numbers_of_the_same_logprobs():
 def make_loading(folder, **settings):
     """Give an engine that makes its own vLLM."""
     return VllmEngine(str(folder), max_new_tokens=NEW_TOKENS, gpu_memory_utilization=MEMORY_SHARE, **settings)
+
+
+@pytest.mark.parametrize(("chosen", "inside"), [(None, "ERROR"), ("DEBUG", "DEBUG")])
+def test_vllm_is_quiet_unless_a_level_was_chosen(monkeypatch, chosen, inside):
+    if chosen is None:
+        monkeypatch.delenv("VLLM_LOGGING_LEVEL", raising=False)
+    else:
+        monkeypatch.setenv("VLLM_LOGGING_LEVEL", chosen)
+    with vllm_loading._quiet_vllm():
+        assert os.environ["VLLM_LOGGING_LEVEL"] == inside
+    assert os.environ.get("VLLM_LOGGING_LEVEL") == chosen
 
 
 def test_a_model_is_loaded_and_let_go(folder, vllm, causal_model):

@@ -79,6 +79,18 @@ def test_likelihoods_are_those_of_reading_each_text_alone(causal_model, batch_to
     assert scorer.cut_contexts == 1
 
 
+def test_a_model_that_computes_all_logits_gives_the_same(causal_model, monkeypatch):
+    contexts = ["Answer:", "The quick brown fox jumps."]
+    expected = ChoiceScorer(causal_model).score(contexts, LETTERS)
+    forward = causal_model.model.forward
+
+    def without_a_choice(input_ids, attention_mask, use_cache):
+        return forward(input_ids=input_ids, attention_mask=attention_mask, use_cache=use_cache)
+
+    monkeypatch.setattr(causal_model.model, "forward", without_a_choice)
+    np.testing.assert_allclose(ChoiceScorer(causal_model).score(contexts, LETTERS), expected, atol=1e-5)
+
+
 def test_white_space_at_the_end_of_a_context_belongs_to_the_continuation(causal_model):
     scorer = ChoiceScorer(causal_model)
     np.testing.assert_allclose(scorer.score(["Answer: "], ["A"]), scorer.score(["Answer:"], [" A"]))

@@ -69,6 +69,12 @@ def test_pairs_with_nan_are_left_out_and_two_are_too_few():
     assert math.isnan(rank_correlation([], []).value)
 
 
+def test_of_no_rows_there_is_no_overlap_and_no_difference():
+    assert overlap_by_chance(0, 0, 0) == (0.0, 0.0)
+    none, some = np.zeros(2, dtype=np.int64), np.array([3, 1])
+    assert total_variation(none, some) == total_variation(some, none) == 0.0
+
+
 @given(n_rows=st.integers(1, 60), data=st.data())
 @settings(max_examples=40, deadline=None)
 def test_the_overlap_by_chance_is_the_hypergeometric_law(stats, n_rows, data):

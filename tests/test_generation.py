@@ -228,6 +228,24 @@ def test_a_batch_beyond_the_memory_is_halved_and_the_order_kept(tiny, error):
         assert max(tried) <= 2, "a batch as large as one that failed is not tried again"
 
 
+def test_hidden_means_of_halves_are_those_of_the_whole(tiny):
+    token_ids = [encoded.token_ids for encoded in encode(tiny, PROMPTS[:5])]
+    generator = BatchGenerator(tiny, max_new_tokens=2, records_hidden=True)
+    whole = generator.answer(token_ids).hidden_means
+    real = tiny.model.forward
+
+    def run_out_of_memory(input_ids, **rest):
+        if len(input_ids) > 2:
+            raise torch.OutOfMemoryError("no room")
+        return real(input_ids=input_ids, **rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny.model, "forward", run_out_of_memory)
+        halves = generator.answer(token_ids).hidden_means
+    assert generator.split_batches > 0
+    np.testing.assert_allclose(halves, whole, rtol=0, atol=1e-5)
+
+
 def test_one_prompt_beyond_the_memory_is_one_sentence(tiny):
     def run_out_of_memory(*_, **__):
         raise torch.OutOfMemoryError("out of memory")

@@ -84,6 +84,8 @@ def test_what_is_reserved_for_examples_is_told_apart(raw):
             "::",
         ),
         *("£1,234,567.89", "10000000", "std::vector", "529.982.247-26", "1111111111", "999.999.999.999"),
+        # Two dots, one digit alone, too few digits, and a 31st of April; the checksums are right.
+        *("ann..lee@mail.org", "111.111.111-11", "111 111 1111", "+1 234567", "11010519490431002X"),
     ],
 )
 def test_numbers_without_structure_or_checksum_are_no_personal_data(text):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -147,6 +149,21 @@ def test_a_prompt_cannot_end_its_own_turn_in_a_chat(chat_model, prompt):
 def test_a_prompt_template_goes_before_the_chat_template(chat_model):
     plain = chat_model.tokenizer("Q: hello\nA:")["input_ids"]
     assert encode_one(chat_model, "hello", prompt_template="Q: {prompt}\nA:") == plain
+
+
+def test_a_chat_template_that_rewrites_a_prompt_is_tokenized_as_a_whole(save_tiny_model, tmp_path):
+    causal_model = load_model(str(save_tiny_model(tmp_path)))
+    template = "{% set text = messages[0]['content'] %}{{ text | length }}: {{ text }}"
+    causal_model.tokenizer.chat_template = template
+    whole = causal_model.tokenizer("5: a</s>", add_special_tokens=False)["input_ids"]
+    assert encode_one(causal_model, "a</s>") == whole
+
+
+def test_a_model_without_a_longest_context_loses_nothing(tiny):
+    endless = dataclasses.replace(tiny, context_tokens=None)
+    (encoded,) = encode(endless, ["a b " * 500], max_new_tokens=10_000)
+    assert encoded.truncated_tokens == 0
+    assert tiny.tokenizer.decode(encoded.token_ids[1:]) == "a b " * 500
 
 
 def test_a_chat_template_that_fails_is_one_sentence(save_tiny_model, tmp_path):

@@ -93,6 +93,26 @@ def test_broken_shares_are_refused(shares):
         goodness_of_fit_test([1, 2], shares, rng())
 
 
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: binomial_tail(0, 10, 1.5, upper=True), r"10 trials at a share of 1\.5; a share from 0 to 1"),
+        (lambda: binomial_tail(0, -1, 0.5, upper=True), r"-1 trials at a share of 0\.5"),
+        (lambda: independence_test([1, 2], rng()), r"shape \(2,\); two dimensions without negatives"),
+        (lambda: independence_test([[1, -2]], rng()), r"shape \(1, 2\); two dimensions without negatives"),
+        (lambda: chi_square_tail(1.0, 0), r"χ² of 1\.0 with 0 degrees of freedom; both must be positive"),
+        (lambda: chi_square_tail(math.nan, 1), "χ² of nan with 1 degrees of freedom"),
+    ],
+)
+def test_what_no_test_can_take_is_named(call, sentence):
+    with pytest.raises(ArrayError, match=sentence):
+        call()
+
+
+def test_what_cannot_be_has_no_chance():
+    assert chi_square_tail(math.inf, 3) == 0.0
+
+
 @given(st.integers(0, 60), st.integers(0, 60), st.floats(0, 1))
 def test_the_tails_of_the_binomial_add_up(successes, extra, share):
     trials = successes + extra

@@ -120,6 +120,14 @@ def test_without_retry_after_waits_double_up_to_a_minute():
     assert delays == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
+@pytest.mark.parametrize(("asked_s", "waited_s"), [(7.0, 7.0), (86_400.0, 100.0)])
+def test_a_failure_may_ask_for_a_wait_too(asked_s, waited_s):
+    pacing, _ = make(concurrency=4, longest_wait_s=100.0)
+    pacing.failed(start(pacing), asked_s)
+    assert (pacing.failures, pacing.gave_up) == (1, None)
+    assert pacing.delay_s() == pytest.approx(waited_s)
+
+
 @pytest.mark.parametrize("asked_s", [86_400.0, float("inf")])
 def test_a_provider_that_asks_for_too_long_is_given_up(asked_s):
     pacing, _ = make(concurrency=4)

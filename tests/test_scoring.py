@@ -15,7 +15,7 @@ from tasksel.generation import BatchGenerator, generate
 from tasksel.prompt_encoding import PromptEncoder
 from tasksel.run_folder import folder_lock
 from tasksel.scoring import SCORES_SCHEMA, score
-from tasksel.shard_files import plan_shards
+from tasksel.shard_files import plan_shards, write_shard
 from tasksel_core.errors import ConfigError, ResumeError
 
 torch = pytest.importorskip("torch", reason="the extra hf is not installed")
@@ -178,6 +178,18 @@ def test_a_damaged_shard_is_named_and_made_again(pool, model, copy, finished, da
     assert note.startswith("part-00001.parquet was damaged (it ")
     assert ("not as it was written" if has_manifest else reason) in note
     assert 0 < summary.rows_reused < summary.rows == 57
+    assert read_bytes(folder) == read_bytes(finished[1])
+
+
+def test_a_shard_whose_token_lists_do_not_belong_together_is_made_again(pool, model, copy, finished):
+    out, folder = copy
+    path = folder / "part-00001.parquet"
+    run_sha256 = pl.read_parquet_metadata(path)["tasksel.run_sha256"]
+    shorter = pl.read_parquet(path).with_columns(pl.col("token_margin").list.head(1))
+    write_shard(path, shorter, run_sha256=run_sha256, split_batches=0)
+    (folder / "manifest.json").unlink()
+    (note,) = [note for note in score(pool, model=model, out=out, **SETTINGS).notes if "damaged" in note]
+    assert note.startswith("part-00001.parquet was damaged (its token lists differ in length)")
     assert read_bytes(folder) == read_bytes(finished[1])
 
 

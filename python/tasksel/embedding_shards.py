@@ -8,6 +8,7 @@ import polars as pl
 
 from tasksel.embedding_column import is_vectors
 from tasksel.embedding_parquet import join_vectors
+from tasksel.pool_file_scan import first_clause
 from tasksel.run_folder import read_json
 from tasksel.run_folder_identity import SETTINGS_NAME
 from tasksel.run_folder_shards import EMBEDDINGS_FOLDER, SCORES_FOLDER, SHARD_GLOB, FinishedStage
@@ -54,7 +55,7 @@ def read_run_vectors(folder: Path, frame: pl.DataFrame) -> NDArray[np.float32]:
     try:
         return join_vectors(pl.scan_parquet(shards, glob=False).select("id", _EMBEDDING), _EMBEDDING, frame)
     except pl.exceptions.PolarsError as error:
-        raise SchemaError(f"{stage.folder} cannot be read as Parquet ({error}).") from error
+        raise SchemaError(f"{stage.folder} cannot be read as Parquet ({first_clause(error)}).") from error
     except SchemaError as error:
         raise SchemaError(f"{stage.folder}: {error}") from error
 

@@ -177,9 +177,9 @@ def _is_date(year: int, month: int, day: int) -> bool:
 
 
 def _email(raw: str) -> bool | None:
-    host = raw.rpartition("@")[2].lower()
-    if ".." in raw or host.rpartition(".")[2].isdigit():
+    if ".." in raw:
         return None
+    host = raw.rpartition("@")[2].lower()
     top = host.rpartition(".")[2]
     named = re.fullmatch(r"(.*\.)?example\.(com|org|net)", host) is not None
     return named or top in ("example", "test", "invalid", "localhost")  # RFC 2606
@@ -326,6 +326,8 @@ def _de_tax_id(raw: str) -> bool | None:
 
 def _uk_nhs(raw: str) -> bool | None:
     digits = _digits(raw)
+    if len(set(digits)) == 1:
+        return None
     check = 11 - _weighted(digits, (10, 9, 8, 7, 6, 5, 4, 3, 2)) % 11
     return digits[0] == 9 if check % 11 == digits[9] and check != 10 else None  # 999… is for tests
 
