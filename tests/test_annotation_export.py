@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import io
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import polars as pl
 import pytest
+from rich.console import Console
 
 import tasksel
 from annotation_tools import FORMATS
 from tasksel.annotation.closed_sets import check_choices, find_choices
 from tasksel.annotation.label_studio_config import labelling_config, shown_guidelines
+from tasksel.terminal_annotation import print_annotation_export
 from tasksel_core.errors import ConfigError, ResumeError, SchemaError
 
 POOL = pl.DataFrame(
@@ -289,3 +293,13 @@ def test_a_task_without_responses_is_not_answered_by_the_choices_of_another():
     more = pl.concat([responses, pl.Series([None, " "], dtype=pl.String)])
     assert find_choices(more, pl.concat([tasks, pl.Series(["write", "write"])])) == ()
     assert find_choices(more, pl.concat([tasks, tasks.head(2)])) == ("no", "yes")
+
+
+@pytest.mark.parametrize(("present", "there"), [(0, ""), (2, ", 2 were there")])
+def test_what_was_uploaded_is_said_with_its_place(export, present, there):
+    summary = replace(export()[0], project="http://localhost:8080/projects/3", uploaded=1234, present=present)
+    console = Console(file=io.StringIO(), width=200)
+    print_annotation_export(console, summary)
+    said = console.file.getvalue()
+    assert f"Uploaded 1,234 tasks{there}: http://localhost:8080/projects/3" in said
+    assert "Back: tasksel annotate import http://localhost:8080/projects/3 --into RUN" in said

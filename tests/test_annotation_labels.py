@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import json
 import os
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 import tasksel
 from tasksel.annotation import label_store
@@ -21,6 +23,7 @@ from tasksel.annotation.answers import ANSWER_SCHEMA
 from tasksel.annotation.label_store import read_labels, store_answers
 from tasksel.annotation.standing_answers import ImportedAnswers, fold_imports
 from tasksel.run_folder import folder_lock
+from tasksel.terminal_annotation import print_labels
 from tasksel_core.errors import AnnotationError, ConfigError, ResumeError, SchemaError
 
 PROMPTS = pl.DataFrame(
@@ -182,6 +185,9 @@ def test_trusted_annotators_go_before_the_majority_and_stay_trusted(run):
     later = store(run, row("c", "z", "dan")).labels
     assert later.annotators == ("cyd", "ann")
     assert responses(later) == {"a": "y", "b": "1", "c": "z"}
+    console = Console(file=io.StringIO(), width=80)
+    print_labels(console, later)
+    assert "Trusted before the majority: cyd, ann." in console.file.getvalue()
     assert responses(store(run, annotators=[]).labels) == {"a": "x", "c": "z"}
 
 

@@ -229,6 +229,7 @@ def test_concentration_is_told_by_weight_or_by_labels():
 def test_what_more_labels_buy_is_said_in_numbers():
     assert covering_sentence(make_curve(500), 500) == "The covering radius is 0.0894 with 500 labels"
     assert covering_sentence(make_curve(501), 500).startswith("The next 1 label would")
+    assert covering_sentence(make_curve(500).clear(), 500) == "Covering radius by number of labels"
     assert covering_sentence(make_curve(3_000), 500).startswith("The next 1,000 labels would")
     with pytest.raises(SchemaError, match="no row"):
         plot_covering(make_curve(0), 5)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import typer
 
 import tasksel
+from tasksel.cli_errors import reported_errors
 
 SIZES = {"alpha": 40, "beta": 12, "gamma": 6, "delta": 1}
 
@@ -183,3 +185,10 @@ def test_export_writes_and_says_how_trainers_find_it(tmp_path: Path) -> None:
     done = run_tasksel("export", labelled, "--format", "yaml", "--out", tmp_path / "out")
     assert done.returncode == 2
     assert "format is 'yaml'; allowed: trl, messages, alpaca, sharegpt." in done.stderr
+
+
+def test_a_lack_of_memory_is_a_sentence_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended, reported_errors(debug=False, stopped=""):
+        raise MemoryError
+    assert ended.value.exit_code == 1
+    assert "There is not enough memory for this." in capsys.readouterr().err

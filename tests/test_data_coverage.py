@@ -251,6 +251,12 @@ def test_settings_are_checked(settings_, error, said):
         coverage(rows, rows, **settings_)
 
 
+def test_too_few_real_rows_say_nothing():
+    rows = np.random.default_rng(0).standard_normal((20, 3))
+    said = coverage(rows[:1], rows).headline()
+    assert said == "There are too few real rows to say how much of them is covered."
+
+
 def test_dimensions_are_compared_level_by_level():
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((400, 4))

@@ -98,6 +98,15 @@ def test_without_vectors_prompts_are_embedded(pools, monkeypatch):
     assert asked == [("minilm", 2500)]
 
 
+def test_of_one_real_prompt_no_coverage_can_be_told(pools):
+    pl.read_parquet("real.parquet").head(1).write_parquet("real.parquet")
+    np.save("real.npy", np.load("real.npy")[:1])
+    result = run(*pools, *vectors("npy"))
+    assert result.exit_code == 0, result.output
+    assert "Coverage cannot be told." in result.output
+    assert json.loads(run(*pools, *vectors("npy"), "--json").stdout)["coverage_equivalent"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -110,6 +119,7 @@ def test_without_vectors_prompts_are_embedded(pools, monkeypatch):
         ([*vectors("npy"), "--by", "topic"], "no column 'topic' in the real pool"),
         ([*vectors("npy"), "--dimension", "mood"], "no column 'mood' in the real pool"),
         ([*vectors("npy"), "--exclude", "nowhere.txt"], "no file nowhere.txt"),
+        ([*vectors("npy"), "--exclude", "real.npy"], "real.npy is no text file of ids ("),
         ([*vectors("npy"), "--exclude", "wrong.txt"], "1 of 1 ids are not in the real pool"),
         (["--model", "./nowhere"], "no model folder ./nowhere"),
     ],

@@ -535,6 +535,9 @@ def test_the_verb_prints_a_line_or_an_object(pool, encoder, tmp_path, app):
     printed = CliRunner().invoke(app, [*command, "--device", "cpu"])
     assert printed.exit_code == 0, printed.output
     assert printed.stdout.startswith("Embedded 57 prompts: 16 dimensions, ")
+    finished = CliRunner().invoke(app, command).stdout
+    assert finished.startswith("Embedded 57 prompts (57 from before): 16 dimensions, ")
+    assert "tokens read. Files in " in finished, "nothing was embedded, and no rate is told"
     again = CliRunner().invoke(app, [*command, "--json"])
     assert json.loads(again.stdout)["rows_reused"] == 57
     assert CliRunner().invoke(app, [*command, "--quiet"]).output == ""

@@ -7,18 +7,22 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasksel.endpoint import Endpoint, Reply
 from tasksel.engines.engine import ShardPrompts
 from tasksel.engines.openai import OpenAIEngine, replies_path
 from tasksel.engines.openai_replies import IncompleteReplyError, read_completion
+from tasksel.engines.openai_sending import EndCounts, Question, Sender, StopEvent
 from tasksel.generation import generate, load_model
 from tasksel.prompt_encoding import PromptEncoder
 from tasksel.reply_journal import read_journal
+from tasksel.request_pacing import PacingSettings, RequestPacing
 from tasksel_core.errors import ConfigError, ProviderError
 from token_server import running_server, served  # noqa: F401 - fixtures
 
@@ -74,7 +78,15 @@ def read(body):
     return read_completion(body, top_k=2)
 
 
-@pytest.mark.parametrize("body", [columns(), entries(), entries(is_chat=False)])
+@pytest.mark.parametrize(
+    "body",
+    [
+        columns(),
+        entries(),
+        entries(is_chat=False),
+        entries(text=[{"type": "text", "text": "a"}, {"type": "image"}]),
+    ],
+)
 def test_every_shape_is_read(body):
     generation = read(body).generation
     p, q = math.exp(-0.5), math.exp(-1.5)
@@ -121,6 +133,11 @@ def test_ids_are_read_where_the_server_tells_them():
 def test_whether_the_end_token_counts_is_measured(token, text, finish, expected):
     assert read(columns(tokens=[token], text=text, finish=finish)).has_end_token is expected
     assert read(entries(token=token, text=text, finish=finish)).has_end_token is expected
+
+
+def test_a_stop_string_is_no_end_token():
+    assert read(columns(tokens=["User:"], text="a", stop_reason="User:")).has_end_token is False
+    assert read(columns(tokens=["User:"], text="a", stop_reason=None)).has_end_token is True
 
 
 def test_an_answer_without_tokens_has_none():
@@ -385,6 +402,57 @@ def test_a_server_that_is_of_no_use_is_refused_at_the_start(served, fault, sente
     served.play(always=fault)
     with pytest.raises(ProviderError, match=sentence):
         make_engine(served).start()
+
+
+def test_a_first_answer_that_is_not_whole_tells_nothing_of_ends(served):  # noqa: F811
+    served.play(always={"edit": "lacks_tokens"})
+    settings = make_engine(served).start().settings
+    told = (settings["top_logprobs"], settings["includes_end_token"], settings["tells_token_ids"])
+    assert told == (20, None, False)
+
+
+@pytest.mark.parametrize("body", ["<html>", "[" * 100_000, "[1]", ""], ids=["html", "deep", "list", "empty"])
+def test_what_is_no_json_tells_nothing_of_a_server(monkeypatch, body):
+    replied = SimpleNamespace(reply=Reply(200, body))
+    monkeypatch.setattr(Endpoint, "attempt", lambda *_, **__: replied)
+    engine = OpenAIEngine("m", base_url="http://localhost:1/v1")
+    assert engine._ask(engine.endpoint, "models") == {}
+
+
+def test_openai_itself_is_not_asked_for_a_path_that_it_has_not(monkeypatch):
+    asked = []
+    monkeypatch.setattr(Endpoint, "attempt", lambda _, path, *__: asked.append(path))
+    engine = OpenAIEngine("m", base_url="https://api.openai.com/v1")
+    assert engine._ask(engine.endpoint, "version") == {}
+    assert asked == []
+
+
+def make_sender(attempt, stopped):
+    pacing = RequestPacing(PacingSettings(concurrency=1))
+    endpoint, form = SimpleNamespace(attempt=attempt), SimpleNamespace(path="completions")
+    return Sender(endpoint, form, pacing, StopEvent(stopped), EndCounts())
+
+
+QUESTION = Question(0, (0,), "key", {}, None)
+
+
+def test_nothing_is_sent_once_a_run_was_stopped():
+    stopped, sent = threading.Event(), []
+    stopped.set()
+    sender = make_sender(lambda *given, **_: sent.append(given), stopped)
+    assert sender.ask(QUESTION, connection=None) is None
+    assert sent == []
+
+
+def test_a_request_that_an_error_ends_makes_room_for_the_next():
+    def fail(*_, **__):
+        raise MemoryError
+
+    sender = make_sender(fail, threading.Event())
+    for _ in range(2):  # of one at a time
+        with pytest.raises(MemoryError):
+            sender.ask(QUESTION, connection=None)
+    assert sender.pacing.failures == 0
 
 
 def test_no_server_is_a_sentence(served):  # noqa: F811

@@ -7,10 +7,15 @@ import sys
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from tasksel import EvaluationSettings, evaluate, score
 from tasksel.causal_model import load_model
 from tasksel.causal_model_adapter import quiet_peft
+from tasksel.cli import app
+from tasksel.endpoint import Endpoint
+from tasksel.evaluation import _judge_notes
+from tasksel.judge import JudgeSettings
 from tasksel.run_folder import file_sha256
 from tasksel_core.errors import ConfigError, MissingExtraError, ResumeError, SchemaError
 
@@ -111,6 +116,13 @@ def test_what_a_suite_needs_is_said_before_anything_runs(tmp_path):
         evaluate(suites=["winrate"])
     with pytest.raises(ConfigError, match="No suite"):
         evaluate(POOL, suites=[])
+    judged = {
+        "suites": ["winrate"],
+        "judge": JudgeSettings("m"),
+        "endpoint": Endpoint("http://localhost:1/v1"),
+    }
+    with pytest.raises(ConfigError, match="A judge's replies are kept and need an output folder"):
+        evaluate(POOL, model="demo", **judged)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -195,8 +207,38 @@ def test_win_rates_come_from_recorded_verdicts(tmp_path):
     found = evaluate(suites=["winrate"], verdicts=tmp_path / "verdicts.jsonl")["winrate"]
     assert found.tasks["win_rate"].to_list() == pytest.approx([55.0])
     assert found.notes == ("1 answers have no verdict and are left out.",)
+    assert evaluate(suites=["winrate"], verdicts=verdicts)["winrate"].tasks.equals(found.tasks)
+    command = ["evaluate", "--suite", "winrate", "--verdicts", str(tmp_path / "verdicts.jsonl")]
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(app, command)
+    assert shown.exit_code == 0, shown.output
+    assert "winrate: 1 rows" in shown.output
+    (figures,) = [line.split() for line in shown.output.splitlines() if line.startswith("g ")]
+    assert figures == ["g", "55.00", "35.00", "-", "1", "0", "2"]
     with pytest.raises(SchemaError, match="no file"):
         evaluate(suites=["winrate"], verdicts=tmp_path / "none.jsonl")
+
+
+def test_pairs_without_a_verdict_and_with_a_preferred_place_are_told():
+    replies = {
+        "pairs": 9,
+        "unjudged_pairs": 3,
+        "flipped_pairs": 2,
+        "refusal": 1,
+        "unparsable": 4,
+        "rejected": 0,
+    }
+    assert _judge_notes(replies) == [
+        "3 of 9 pairs have no verdict and are left out (1 refusal, 4 unparsable, 0 rejected).",
+        "In 2 of 9 pairs the judge preferred a place, not an answer.",
+    ]
+    assert _judge_notes(dict.fromkeys(replies, 0)) == []
+
+
+def test_prompts_that_are_cut_are_told(tiny_model_folder, tmp_path):
+    pool = POOL.drop_nulls("response").with_columns(prompt=pl.lit("long " * 200))
+    found = evaluate(pool, model=str(tiny_model_folder), out=tmp_path, settings=SETTINGS)["exact"]
+    n = pool.height
+    assert f"{n} of {n} prompts were cut to fit the context." in found.notes
 
 
 def test_the_harness_is_an_extra(tmp_path, monkeypatch):

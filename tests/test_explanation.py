@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -9,6 +10,8 @@ import pytest
 
 import tasksel
 from tasksel.explanation import SIGNATURE_NAMES, explain
+from tasksel.explanation_inputs import ExplainedRows
+from tasksel.explanation_random import _confidence_difference
 from tasksel.explanation_signature import BELOW
 from tasksel.selection_files import read_selection
 from tasksel_core.errors import ConfigError, ResumeError, SchemaError
@@ -245,6 +248,38 @@ def test_what_is_not_at_hand_is_said(healthy):
     assert "Only the selected prompts were measured: the pool is not at hand; name it with --pool" in text
     assert "--embeddings" in text
     assert by_name(found)["confidence-is-size"].value is not None
+
+
+def test_tasks_whose_vectors_are_alike_are_said_to_be_unmeasured(healthy):
+    pool, vectors, selection = healthy
+    found = explain(selection, pool=pool, embeddings=np.ones_like(vectors))
+    (note,) = [note for note in found.notes if "hardly tell their prompts apart" in note]
+    assert note.startswith("The vectors of 24 of 24 tasks, 'task-00' among them, ")
+
+
+def test_what_is_no_selection_and_other_vectors_are_refused(healthy):
+    pool, vectors, _ = healthy
+    with pytest.raises(ConfigError, match="cannot be read from int; allowed are a folder that"):
+        explain(3)
+    chosen = tasksel.select(pool, budget=30, within="k-center", embeddings=vectors)
+    with pytest.raises(SchemaError, match="The embeddings are not those that"):
+        explain(chosen, pool=pool, embeddings=vectors + 1)
+
+
+def test_a_strategy_that_is_not_installed_used_what_its_manifest_has():
+    manifest = {"scores": None, "embeddings": {"sha256": "0"}}
+    saved = SimpleNamespace(settings={"strategy": "of-another-package"}, manifest=manifest)
+    rows = SimpleNamespace(saved=saved)
+    used = [ExplainedRows.uses(rows, need) for need in ("tasks", "confidence", "embeddings")]
+    assert used == [True, False, True]
+
+
+def test_prompts_without_a_confidence_are_not_compared_with_random_ones():
+    scores = SimpleNamespace(log_confidence=np.array([np.nan, -1.0, -2.0]))
+    rows = SimpleNamespace(scores=scores, picked_rows=np.array([0]))
+    assert _confidence_difference(rows) is None
+    rows.picked_rows = np.array([0, 1])
+    assert _confidence_difference(rows) >= 0.0
 
 
 def test_inputs_beside_the_selection_are_found(healthy, tmp_path):

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import tasksel
 from tasksel.cli import app
-from tasksel.terminal_explanation import print_diff, print_example, print_explanation
+from tasksel.terminal_explanation import _covering_line, print_diff, print_example, print_explanation
 
 runner = CliRunner()
 HOSTILE = "task \x1b[31mred\x1b[0m \u202e <script>alert(1)</script> " + "long " * 40
@@ -138,3 +138,8 @@ def test_nothing_that_a_stranger_wrote_steers_the_terminal(folder, width):
     for mark in ("\x1b[31m", "\x07", "\u202e"):
         assert mark not in text
     assert "[bold]x[/bold]" in text
+
+
+def test_labels_for_the_whole_pool_leave_nothing_to_go_on_with():
+    line = _covering_line(pl.DataFrame({"radius": [2.0, 0.5]}), {"selected": 2})
+    assert line == "Covering radius 0.5 after 2 labels."

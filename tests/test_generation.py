@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tasksel.generation import BatchGenerator, TokenRecorder, generate, load_model
+from tasksel.generation_cache import _roomy_layer
 from tasksel.generation_loop import GreedyLoop, shared_prefix_tokens
 from tasksel.generation_states import PromptStates
 from tasksel.hidden_states import embed_hidden_states
@@ -386,6 +387,16 @@ def test_equal_prompts_share_all_but_their_last_token(tiny):
     assert shared_prefix_tokens(prompts) == 38
     generator = BatchGenerator(tiny, max_new_tokens=NEW_TOKENS)
     assert_close(generator.generate(prompts), generate(tiny, prompts, max_new_tokens=NEW_TOKENS))
+
+
+def test_a_layer_without_states_of_its_own_stays_without():
+    layer = _roomy_layer()()
+    layer.select(torch.tensor([0, 0]), first_column=0)
+    assert not layer.is_initialized
+    keys = torch.arange(4.0).reshape(2, 1, 2, 1)
+    layer.update(keys, keys)
+    layer.select(torch.tensor([1, 0, 1]), first_column=1)
+    assert layer.keys[:, 0, :, 0].tolist() == [[3.0], [1.0], [3.0]]
 
 
 def test_a_loop_that_does_not_agree_is_not_used(tiny):

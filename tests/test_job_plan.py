@@ -1,5 +1,6 @@
 """What a job says before it does it, what it writes of itself, and both verbs in a terminal."""
 
+import io
 import json
 import os
 import re
@@ -8,9 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import tasksel
@@ -18,6 +21,7 @@ from tasksel.cli import app
 from tasksel.job import load_job
 from tasksel.job.config import parse_job
 from tasksel.job.sections import SECTIONS, SHARED_KEYS
+from tasksel.terminal_job import print_plan
 from tasksel.toml_file import read_toml
 from test_job import LOOP, SELECT, write_world
 
@@ -107,6 +111,12 @@ def test_a_plan_foresees_that_answers_will_be_missing(world):
     assert "job-run/labels.jsonl" in found.stages[1].reasons[0]
 
 
+def printed(found):
+    console = Console(file=io.StringIO(), width=300)
+    print_plan(console, found, config="job.toml", folder="job-run")
+    return console.file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("keys", "cost", "basis"),
     [
@@ -117,8 +127,11 @@ def test_a_plan_foresees_that_answers_will_be_missing(world):
 )
 def test_labels_cost_what_the_file_says_and_are_not_guessed(world, keys, cost, basis):
     text = f'{SELECT.replace("pool.parquet", "unanswered.parquet")}[labels]\ncurrency = "EUR"\n{keys}\n'
-    labels = plan(text).labels
+    found = plan(text)
+    labels = found.labels
     assert (labels.labels, labels.cost, labels.currency, labels.basis) == (10, cost, "EUR", basis)
+    said = f"Labels 10 labels, cost {basis}." if cost is None else f"Labels 10 labels, 5.00 EUR ({basis})."
+    assert said in printed(found)
 
 
 @needs_models
@@ -134,7 +147,10 @@ def test_labels_by_tokens_take_the_answers_that_were_measured(world):
 
 
 def test_answers_that_are_there_cost_nothing(world):
-    assert plan(SELECT + "[labels]\ncost_per_example = 1.0\n").labels.answered
+    text = SELECT + "[labels]\ncost_per_example = 1.0\n"
+    assert plan(text).labels.answered
+    tasksel.run_job("job.toml")
+    assert "nothing is left to do." in printed(plan(text))
 
 
 def test_several_selections_share_labels(world):
@@ -308,3 +324,14 @@ def test_a_job_that_is_killed_goes_on(world):
     assert result["evaluate"].figures == alone["evaluate"].figures
     for name in ("selection/selected.parquet", "labelled/labelled.parquet", "training/loss.csv"):
         assert Path("killed", name).read_bytes() == Path("alone", name).read_bytes()
+
+
+@pytest.mark.parametrize("more", [[], ["--quiet"], ["--model", "demo"]], ids=["asked", "quiet", "said"])
+def test_a_terminal_is_asked_for_the_model_alone(world, monkeypatch, more):
+    monkeypatch.setattr("tasksel.cli_init.sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    runner = CliRunner(env={"COLUMNS": "80"})
+    done = runner.invoke(app, ["init", "pool.parquet", *more], input="./my-model\n")
+    assert done.exit_code == 0, done.output
+    is_asked = not more
+    assert ("Base model (a folder, a name on the hub, or demo) [demo]:" in done.output) == is_asked
+    assert ('"./my-model"' in Path("job.toml").read_text()) == is_asked

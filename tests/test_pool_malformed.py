@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import random
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -457,3 +459,39 @@ def test_refusals_are_value_errors_that_can_be_pickled(tmp_path):
     with pytest.raises(ValueError, match="does not exist") as caught:
         read_pool(tmp_path / "none.csv")
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json"])
+def test_json_of_any_depth_is_read_or_one_sentence(tmp_path, suffix):
+    said, path = set(), tmp_path / f"pool{suffix}"
+    limit = sys.getrecursionlimit()
+    for depth in range(limit - 120, limit + 10):
+        row = '{"prompt": "p", "deep": ' + "[" * depth + "]" * depth + "}"
+        path.write_text(row if suffix == ".jsonl" else f"[{row}]")
+        try:
+            said.add(read_pool(path).height)
+        except SchemaError as error:
+            said.add(str(error).partition(" is ")[2] or str(error))
+    assert all(each == 1 or "nest" in each or "deep" in each for each in said), said
+
+
+def test_a_disk_that_does_not_give_a_file_back_is_a_sentence(tmp_path, monkeypatch):
+    (tmp_path / "pool.jsonl").write_text('{"prompt": "p"}\n')
+
+    def fail(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("pathlib.Path.open", fail)
+    with pytest.raises(SchemaError, match=r"pool\.jsonl cannot be read \(Input/output error\)\.$"):
+        read_pool(tmp_path / "pool.jsonl")
+
+
+def test_what_polars_alone_cannot_read_of_a_csv_is_a_sentence(tmp_path, monkeypatch):
+    (tmp_path / "pool.csv").write_text("prompt\np\n")
+
+    def fail(_):
+        raise pl.exceptions.ComputeError("no such thing\n\nand more")
+
+    monkeypatch.setattr("tasksel.pool_csv._csv_facts", fail)
+    with pytest.raises(SchemaError, match=r"^pool\.csv cannot be read as CSV \(no such thing\)\.$"):
+        read_pool(tmp_path / "pool.csv")

@@ -12,6 +12,7 @@ from hostile_texts import HOSTILE as HOSTILE_PROMPTS
 from tasksel.embedding_plane import principal_plane
 from tasksel.html_page import Column, Page, heat_table, table, visible
 from tasksel.report import write_report
+from tasksel.report.synthesis_report import read_synthesis_files
 from tasksel.synthesis.planning import plan
 from tasksel_core.errors import ConfigError, ResumeError
 
@@ -169,6 +170,14 @@ def test_gates_are_shown_with_what_they_prove(run):
 def test_a_folder_without_a_plan_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="run folder of `tasksel synth plan`"):
         write_report(tmp_path)
+
+
+def test_a_plan_that_is_not_finished_is_refused(run):
+    (run / "plan" / "manifest.json").unlink()
+    with pytest.raises(
+        ResumeError, match=r"run holds no finished plan; `tasksel synth plan CONFIG\.toml --out"
+    ):
+        read_synthesis_files(run)
 
 
 def test_a_damaged_file_is_named(run):

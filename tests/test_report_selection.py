@@ -9,6 +9,7 @@ import itertools
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,16 @@ from tasksel.cli import app
 from tasksel.html_page_blocks import Sign, details, signs, tiles
 from tasksel.html_page_search import PLAIN_ROWS, RecordColumn, record_table, search_script
 from tasksel.report import write_report
+from tasksel.report.pictures import Pictures
+from tasksel.report.run_report import _evaluated, _rounds_blocks
 from tasksel.report.selected_examples import examples_block
 from tasksel.report.selection_reading import read_material
 from tasksel.report.selection_report import MAX_BYTES
+from tasksel.report.study_report import _efficiency_table, _needed
+from tasksel.rounds.gains import Figure
+from tasksel.rounds.record import RoundRecord
+from tasksel.rounds.result import RoundsResult
+from tasksel.run_folder import FORMAT_VERSION, write_json
 from tasksel.study import load_study, read_study
 from tasksel.study.config_file import parse_study
 from tasksel.study.publication import plain_config, publish
@@ -383,6 +391,35 @@ def test_a_study_is_told_and_drawn_without_a_script(study, tmp_path, plots):
         "gains-toy",
     }
     assert path.stat().st_size < 1_000_000
+
+
+def test_what_a_study_does_not_know_is_left_out(study):
+    assert _efficiency_table(replace(study, efficiency=study.efficiency.clear())) == ""
+    assert _needed({"low": None, "high": None, "needed": None}) is None
+    assert _needed({"low": 10.0, "high": 20.0, "needed": None}) == "[10, 20]"
+
+
+def test_a_picture_of_nothing_is_none_and_a_file_is_no_folder_for_plots(tmp_path, plots):
+    def nothing(width):
+        raise SchemaError("nothing to draw")
+
+    assert Pictures(folder=tmp_path / "plots").draw("name", nothing) == ""
+    assert not (tmp_path / "plots").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="file is a file; allowed: a folder to write the plots to"):
+        Pictures(folder=tmp_path / "file").draw("name", lambda width: None)
+
+
+def test_rounds_have_a_row_each_with_the_interval_of_their_figure(tmp_path):
+    figure = Figure("exact", "exact_match", "macro", 0.5, 0.25, 0.75)
+    rounds = (RoundRecord(0, 0, 0, 0, 0.0, None, None), RoundRecord(1, 10, 10, 0, 100.0, 4.0, figure))
+    result = RoundsResult(tmp_path, rounds, 2, stopped="all is said")
+    write_json(tmp_path / "rounds.json", {"format_version": FORMAT_VERSION, **result.to_dict()})
+    shown, ended = _rounds_blocks(tmp_path)
+    assert "0.500 [0.250, 0.750]" in shown
+    assert "The figure is exact_match, macro, with its 95 % interval." in shown
+    assert "It stopped: all is said." in ended
+    assert _evaluated(("rounds", "02", "evaluation")) == "round 02"
 
 
 def test_a_study_that_was_changed_or_is_not_finished_is_refused(study, tmp_path):

@@ -14,7 +14,7 @@ from tasksel.cli import app
 from tasksel.run_folder import read_json
 from tasksel.selection_files import find_inputs, read_selection, replay
 from tasksel.toy_world import make_toy_holdout, make_toy_pool
-from tasksel_core.errors import AnnotationError, ConfigError, ResumeError
+from tasksel_core.errors import AnnotationError, BudgetError, ConfigError, ResumeError
 
 BARE = '[pool]\npath = "pool.parquet"\n'
 
@@ -191,6 +191,28 @@ def test_a_budget_in_money_leaves_what_is_left_to_the_next_round(world):
     assert spent[-1] > 56
 
 
+def test_money_that_buys_no_other_label_ends_them(world):
+    pool = pl.read_parquet(world / "pool.parquet")
+    pool.with_columns(cost=pl.lit(3.0)).write_parquet(world / "pool.parquet")
+    text = f"{BARE}[select]\nbudget_cost = 10.0\n[rounds]\nshare = [0.9, 0.1]\n"
+    plan = run(world, text, dry_run=True).plan
+    assert [each.cost for each in plan.rounds] == [9.0, 1.0]
+    result = run(world, text)
+    assert (result.labels, result.cost) == (3, 9.0)
+    assert result.stopped.startswith("the budget is used up (")
+    assert result.stopped.endswith("buys no label, the cheapest label costs 3)")
+    with pytest.raises(BudgetError, match="buys no label, the cheapest label costs 3"):
+        run(world, text.replace("10.0", "2.0"))
+
+
+def test_a_label_costs_what_its_column_says_at_the_mean(world):
+    pool = pl.read_parquet(world / "pool.parquet")
+    costs = np.arange(pool.height, dtype=np.float64)
+    pool.with_columns(cost=pl.Series(costs)).write_parquet(world / "pool.parquet")
+    plan = run(world, f"{BARE}[select]\nbudget = 20\n[rounds]\nn = 2\n", dry_run=True).plan
+    assert [each.cost for each in plan.rounds] == [pytest.approx(10 * costs.mean())] * 2
+
+
 # --- Who answers ---------------------------------------------------------------------------------------
 
 
@@ -351,12 +373,44 @@ def test_a_file_of_answers_may_grow(world):
     assert allowed.table["set_aside"].to_list() == [0, 1]
 
 
+def test_a_pool_without_any_answer_is_waited_for(world):
+    text = PEOPLE.replace("n = 3", 'n = 2\nannotator = "pool"')
+    waiting = run(world, text).waiting
+    assert waiting.endswith(
+        "add them to the pool, or set allow_missing = true in [labels], and run the same command again."
+    )
+    waiting = run(world, text + "[labels]\nallow_missing = true\n").waiting
+    assert waiting.endswith("add them to the pool and run the same command again.")
+
+
+def test_a_round_in_which_all_was_passed_over_costs_nothing(world):
+    text = PEOPLE + '[labels]\ncost_per_example = 2.0\ncurrency = "EUR"\n'
+    run(world, text)
+    bring(world, 1)
+    run(world, text)
+    bring(world, 2, statuses=dict.fromkeys(selected(world, 2)["id"].to_list(), "skipped"))
+    result = run(world, text)
+    assert [(each.new_labels, each.tokens > 0, each.cost) for each in result.rounds] == [
+        (6, True, 12.0),
+        (0, False, 0.0),
+    ]
+    assert result.rounds[1].currency == "EUR"
+
+
+def test_a_teacher_whose_cap_is_too_low_is_waited_for(world):
+    pytest.importorskip("transformers", reason="the extra hf is not installed")
+    result = run(world, PEOPLE + '[teacher]\nmodel = "demo"\nmax_tokens = 4\nmax_requests = 2\n')
+    assert "The teacher has not answered 6 of the 6 prompts of round 1: raise its caps" in result.waiting
+
+
 def test_a_teacher_answers_each_round_in_a_folder_of_its_own(world):
     pytest.importorskip("transformers", reason="the extra hf is not installed")
     text = PEOPLE.replace("n = 3", "n = 2").replace("budget = 18", "budget = 8")
     text += '[teacher]\nmodel = "demo"\nmax_tokens = 4\nkeep_truncated = true\nkeep_refusals = true\n'
-    result = run(world, text)
+    told = []
+    result = run(world, text, progress=lambda what, _: lambda done, *_: told.append((what, done)))
     assert result.stopped == "all 2 rounds are done"
+    assert ("Asking the teacher", 4) in told
     assert result.labels + result.rounds[-1].set_aside == 8
     rounds = world / "job-run" / "rounds"
     counts = read_json(rounds / "01" / "teacher" / "teacher" / "manifest.json")["counts"]

@@ -1,25 +1,31 @@
 """The parts of rounds that need no data: their file, the sizes, when to stop, what a gain is."""
 
+import io
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from typer.main import get_command
 
 from tasksel.cli import app
 from tasksel.job.sections import OUTSIDE_FLAGS, SECTIONS
 from tasksel.rounds.config import parse_rounds
 from tasksel.rounds.gains import Figure, Gain, measure_gain, read_figure
+from tasksel.rounds.places import RoundPlaces
 from tasksel.rounds.record import TABLE_SCHEMA, RoundRecord
 from tasksel.rounds.result import RoundsResult
+from tasksel.rounds.round_jobs import RoundJobs
 from tasksel.rounds.sections import ROUNDS, TEACHER
 from tasksel.rounds.sizes import read_sizes
 from tasksel.rounds.stopping import StoppingRules, find_reason
+from tasksel.terminal_rounds import print_rounds
 from tasksel_core.errors import ConfigError, TaskselError
 
 LOOP = {"train": {"model": "demo"}, "evaluate": {"model": "demo", "pool": "holdout.jsonl"}}
@@ -72,6 +78,7 @@ def test_rounds_of_equal_size_differ_by_one_at_most_and_sum_to_the_budget(budget
         ({"sizes": []}, {}, "is empty"),
         ({"sizes": 30}, {}, "one size for all rounds and no n"),
         ({"sizes": [30.5]}, {}, "A size in sizes of [rounds] is 30.5"),
+        ({"share": 0.5}, {}, "has one share for all rounds and no n; how many rounds, is wanted"),
         ({"share": [0.6, 0.6]}, {}, "sum to 1.2; at most 1"),
         ({"share": [0.5, 0.0]}, {}, "is 0; a number above 0"),
         ({"n": 31}, {}, "budget = 30 is too little for 31 rounds"),
@@ -129,6 +136,22 @@ def test_every_key_of_rounds_is_explained():
         key.help.endswith(".") and (key.default or key.value is not None) for key in ROUNDS.keys.values()
     )
     assert not {"rounds", "teacher"} & set(SECTIONS)
+
+
+def test_a_job_without_rounds_is_one_for_run():
+    content = {"pool": {"path": "pool.jsonl"}, "select": {"budget": 30}}
+    with pytest.raises(ConfigError, match=r"no section \[rounds\]; with n = 3 in it, .* use `tasksel run`"):
+        parse_rounds(content, name="job", folder=Path("/x"))
+
+
+def test_the_model_of_a_round_is_an_adapter_or_whole(tmp_path):
+    places = RoundPlaces(tmp_path)
+    training = places.job(2).training("")
+    whole = RoundJobs._trained_model(SimpleNamespace(places=places), 2)
+    assert whole == {"model": str(training / "model")}
+    (training / "adapter").mkdir(parents=True)
+    adapter = RoundJobs._trained_model(SimpleNamespace(places=places), 2)
+    assert adapter == {"adapter": str(training / "adapter")}
 
 
 def test_a_job_with_rounds_is_no_job_for_run():
@@ -195,7 +218,10 @@ def test_no_round_is_begun_that_would_pass_what_may_be_spent(name):
     rounds = [record(0, labels=0, tokens=0.0, cost=0.0), record(1, labels=10, tokens=6.0, cost=6.0)]
     assert reason(StoppingRules(**{f"max_{name}": 12}), rounds) is None
     assert "another round would cost about 6.00" in reason(StoppingRules(**{f"max_{name}": 11}), rounds)
-    assert reason(StoppingRules(**{f"max_{name}": 11}), rounds, next_labels=5.0) is None
+    for unknown in (5.0, None):
+        assert reason(StoppingRules(**{f"max_{name}": 11}), rounds, next_labels=unknown) is None
+    nothing_bought = [record(0, labels=0, tokens=0.0, cost=0.0)]
+    assert reason(StoppingRules(**{f"max_{name}": 11}), nothing_bought) is None
     assert "are spent, and the limit is 6" in reason(
         StoppingRules(**{f"max_{name}": 6}), rounds, next_labels=None
     )
@@ -277,3 +303,7 @@ def test_a_result_says_what_it_came_to():
     assert "Stopped: all is said." in html
     assert "radius" not in html
     json.dumps(result.to_dict())
+    console = Console(file=io.StringIO(), width=200)
+    print_rounds(console, result)
+    figure = "The figure is exact_match, mean over tasks, with its 95 % interval; a gain is over the row"
+    assert figure in console.file.getvalue()

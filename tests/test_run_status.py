@@ -251,6 +251,8 @@ def test_several_stages_and_other_folders_are_told(finished):
         ("strange", "other", "finished"),
         ("training", "training", "interrupted"),
     ]
+    with folder_lock(finished / "training"):
+        assert [other.state for other in read_status(finished).others][-1] == "running"
     text = printed(finished)
     assert "chosen (selection): finished\n" in text
     assert "training: interrupted\n" in text

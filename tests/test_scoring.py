@@ -9,8 +9,10 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from tasksel.causal_model import load_model
+from tasksel.cli import app
 from tasksel.generation import BatchGenerator, generate
 from tasksel.prompt_encoding import PromptEncoder
 from tasksel.run_folder import folder_lock
@@ -300,6 +302,24 @@ def test_other_library_versions_go_on_with_a_note(pool, model, copy):
     summary = score(pool, model=model, out=copy[0], **SETTINGS)
     assert any("other library versions" in note and "torch 1.0 → " in note for note in summary.notes)
     assert 0 < summary.rows_reused < 57
+
+
+def test_hidden_states_are_all_that_scoring_records(pool, model, tmp_path):
+    with pytest.raises(ConfigError, match="embed_from is 'sentence'; scoring can record 'hidden'"):
+        score(pool, model=model, out=tmp_path, embed_from="sentence", **SETTINGS)
+    assert not (tmp_path / "scores").exists()
+
+
+def test_the_verb_gives_an_object(pool, model, copy, tmp_path):
+    pool.write_parquet(tmp_path / "pool.parquet")
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
+    done = CliRunner().invoke(
+        app,
+        ["score", str(tmp_path / "pool.parquet"), f"--model={model}", f"--out={copy[0]}", *given, "--json"],
+    )
+    assert done.exit_code == 0, done.output
+    summary = json.loads(done.stdout)
+    assert (summary["rows"], summary["rows_reused"]) == (57, 57)
 
 
 def test_a_folder_in_use_is_refused(pool, model, copy):

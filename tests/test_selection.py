@@ -144,6 +144,7 @@ def test_bytes_dates_and_nested_columns_reach_the_jsonl(tmp_path: Path) -> None:
         "prompt": ["p"],
         "raw": [b"\x00\xff"],
         "image": [{"path": "a.png", "bytes": b"\x89PNG"}],
+        "deep": [[{"a": [{"bytes": b"\x00\xff"}]}]],
         "when": [date(2026, 1, 2)],
         "nested": [{"a": [1]}],
     }
@@ -151,6 +152,7 @@ def test_bytes_dates_and_nested_columns_reach_the_jsonl(tmp_path: Path) -> None:
     line = json.loads((tmp_path / "selected.jsonl").read_text())
     assert (line["raw"], line["when"], line["nested"]) == ("AP8=", "2026-01-02", {"a": [1]})
     assert line["image"] == {"path": "a.png", "bytes": "iVBORw=="}
+    assert line["deep"] == [{"a": [{"bytes": "AP8="}]}]
 
 
 def test_a_column_named_rank_is_kept_under_another_name() -> None:
@@ -180,6 +182,14 @@ def test_concentrated_weights_are_shown_with_the_remedies() -> None:
         pool, budget=30, strategy="weighted-task-diversity", metric="length-normalized", max_weight_ratio=10
     )
     assert not any("nearly all the weight" in note for note in remedied.notes)
+
+
+def test_tasks_without_a_scored_example_are_told() -> None:
+    pool = make_pool().with_columns(confidence=pl.when(pl.col("task") != "gamma").then("confidence"))
+    notes = tasksel.select(pool, budget=30, strategy="weighted-task-diversity").notes
+    (note,) = [note for note in notes if "no scored example" in note]
+    n_tasks = pool["task"].n_unique()
+    assert note.startswith(f"1 of {n_tasks} tasks have no scored example; they get the geometric mean of ")
 
 
 def test_a_budget_within_the_base_is_told() -> None:

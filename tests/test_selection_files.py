@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 import tasksel
+from tasksel.run_folder import file_sha256
 from tasksel.selection_files import SelectionInputs, find_inputs, read_selection, replay
 from tasksel_core.errors import ConfigError, ResumeError, SchemaError
 
@@ -112,4 +113,15 @@ def test_a_changed_or_missing_file_is_named(pool):
         read_selection(out)
     (out / "allocation.csv").unlink()
     with pytest.raises(ResumeError, match=r"allocation\.csv is missing"):
+        read_selection(out)
+
+
+def test_a_file_that_a_manifest_vouches_for_and_that_is_none_is_named(pool):
+    out = pool.parent / "chosen"
+    tasksel.select(pool, budget=5, task_column="kind", out=out)
+    (out / "selected.parquet").write_bytes(b"PAR1 and no more")
+    manifest = json.loads((out / "manifest.json").read_text())
+    manifest["files"]["selected.parquet"] = file_sha256(out / "selected.parquet")
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ResumeError, match=r"chosen cannot be read \(.*[^\n]\); make the selection anew\.$"):
         read_selection(out)

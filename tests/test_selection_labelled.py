@@ -12,7 +12,7 @@ from tasksel.selection_files import SelectionInputs, read_selection, replay
 from tasksel.selection_labelled import read_labelled
 from tasksel.strategies import Picker, PickingProblem, Ranking
 from tasksel.strategies.unlabelled import order_rest
-from tasksel_core.errors import BudgetError, SchemaError
+from tasksel_core.errors import BudgetError, ConfigError, SchemaError
 
 SIZES = {"a": 40, "b": 15, "c": 6, "d": 1}
 STRATEGIES = [
@@ -188,3 +188,5 @@ def test_a_later_round_is_made_anew_from_its_labels(tmp_path):
     assert replay(saved, SelectionInputs(pool=path, labelled=first.frame)).manifest == second.manifest
     with pytest.raises(SchemaError, match="The labelled are not those"):
         replay(saved, SelectionInputs(pool=path, labelled=first.frame.head(2)))
+    with pytest.raises(ConfigError, match=r"labelled before .* is not at hand: name it \(labelled=\)"):
+        replay(saved, SelectionInputs(pool=path))

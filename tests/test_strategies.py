@@ -1,8 +1,10 @@
 import importlib.metadata
+import io
 
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 
 import tasksel
 import tasksel_core
@@ -19,6 +21,7 @@ from tasksel.strategies import (
     find_picker,
     find_strategy,
 )
+from tasksel.terminal_strategies import print_strategies
 from tasksel_core.errors import ConfigError, UnknownStrategyError
 
 SIZES = (400, 120, 60, 9, 3, 1)
@@ -225,3 +228,13 @@ def test_an_option_that_nobody_takes_lists_what_is_allowed() -> None:
         check_option_names({"shar": 1}, (strategy, find_picker("random")))
     with pytest.raises(ConfigError, match="no option 'share': random has no options of its own"):
         check_option_names({"share": 1}, (find_strategy("random"), find_picker("random")))
+
+
+def test_a_picker_that_is_no_strategy_is_listed_with_its_needs() -> None:
+    picker = Picker("in-order", "as the file has it", lambda problem: Ranking(np.arange(problem.quota)))
+    console = Console(file=io.StringIO(), width=80)
+    print_strategies(console, [find_strategy("k-center")], [picker, find_picker("k-center")])
+    within = console.file.getvalue().partition("--within")[2]
+    assert "in-order" in within
+    assert "as the file has it" in within
+    assert "As the strategies of the same name: k-center." in within

@@ -1,5 +1,6 @@
 """Whole studies, small: what is compared, what is shared, what survives a kill."""
 
+import io
 import json
 import os
 import shutil
@@ -7,12 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import polars as pl
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
+from tasksel.cli import app
+from tasksel.report.study_report import _tuning_blocks
 from tasksel.study import CONTROL_ARMS, load_study, run_study
 from tasksel.study.cells import ALL_LABELS, NO_LABELS
+from tasksel.terminal_study import print_study
 from tasksel_core.errors import ConfigError, ResumeError
 
 SMALL = """
@@ -244,6 +251,17 @@ candidates = ["tempered", "inverted"]
     assert not other & reported
     assert set(result.tuning.cells["seed"]) == {5}
     assert "How the candidate was chosen" in (begun / "report.md").read_text(encoding="utf-8")
+    told, candidates = _tuning_blocks(result)
+    assert f"on the tuning seeds, none of which is in the report: {result.chosen}." in told
+    assert all(name in candidates for name in ("tempered", "inverted"))
+    console = Console(file=io.StringIO(), width=80)
+    print_study(console, replace(result, study=replace(result.study, title="What is \x1b[31masked")))
+    lines = console.file.getvalue().splitlines()
+    assert lines[0] == "What is \\x1b[31masked"
+    assert f"Chosen on the tuning seeds: {result.chosen}" in lines
+    again = CliRunner().invoke(app, ["study", str(write_study(text)), "--out", str(begun), "--json"])
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["chosen"] == result.chosen
 
 
 def test_rounds_are_scored_by_the_model_trained_in_between(begun, write_study):

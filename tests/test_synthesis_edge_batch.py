@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+from tasksel.cli import app
 from tasksel.run_folder import write_json
 from tasksel.synthesis.config import RecordConfig
 from tasksel.synthesis.config_file import config_content, parse_config
@@ -292,21 +293,15 @@ def test_a_run_without_plan_or_records_or_with_damaged_ones_is_a_sentence(run_fo
 
 def test_the_verb_prints_a_table_that_fits_and_exits_with_3_where_something_is_short(run_folder):
     def run_edge(*more):
-        return subprocess.run(
-            [sys.executable, "-m", "tasksel", "synth", "edge", str(run_folder), *more],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            env={"COLUMNS": "80", "PATH": "/usr/bin"},
-        )
+        return CliRunner(env={"COLUMNS": "80"}).invoke(app, ["synth", "edge", str(run_folder), *more])
 
     done = run_edge()
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.output
     assert all(len(line) <= 80 for line in done.stdout.splitlines() if str(run_folder) not in line)
     assert "near-duplicate" in done.stdout
     path = run_folder / "generation" / "records.parquet"
     pl.read_parquet(path).filter(task="phone").write_parquet(path)
     short = run_edge("--json")
-    assert short.returncode == 3, short.stderr
+    assert short.exit_code == 3, short.output
+    assert run_edge("--quiet").stdout == ""
     assert any(each["unfulfilled"] for each in json.loads(short.stdout)["categories"])

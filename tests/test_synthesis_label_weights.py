@@ -256,6 +256,7 @@ def test_the_command_line_weighs_and_evaluates(files):
     content = json.loads(run_tasksel(*command, *evaluation, "--json").stdout)
     assert content["evaluation"]["weighted"]["value"] == pytest.approx(0.9)
     assert content["file"] is None
+    assert "Nothing was written; --out FILE writes the weighted rows." in run_tasksel(*command).stdout
 
 
 def test_mistakes_on_the_command_line(files):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -8,12 +9,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from tasksel.synthesis import probe_program
 from tasksel.synthesis.probe import ProbeSettings, probe
@@ -21,6 +24,7 @@ from tasksel.synthesis.probe_batch import make_probe_examples, read_probe_batch
 from tasksel.synthesis.probe_program import parse_command, run_program
 from tasksel.synthesis.probe_results import RESULT_SCHEMA, category_figures, fisher_tail, next_batch
 from tasksel.synthesis.probe_signatures import plain_line, signature_of
+from tasksel.terminal_synthesis_edge import print_probe
 from tasksel_core.errors import ConfigError, ResumeError, SchemaError
 
 pytest.importorskip("jsonschema", reason="the extra synth is not installed")
@@ -601,3 +605,12 @@ def test_ctrl_c_stops_the_program_and_keeps_what_was_run(tmp_path, tickets):
         process.kill()
     assert process.returncode == 130
     assert b"continue" in said
+
+
+def test_a_probe_without_a_next_batch_prints_none_and_small_p_values_as_such(probed):
+    console = Console(file=io.StringIO(), width=200)
+    categories = [{**each, "p_value": 0.0004} for each in probed[0].categories]
+    print_probe(console, replace(probed[0], plan=[], categories=categories))
+    said = console.file.getvalue()
+    assert "The next batch" not in said
+    assert said.count("<.001") == len(categories)

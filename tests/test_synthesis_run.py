@@ -1,24 +1,32 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import polars as pl
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
 from scripted_provider import KEY, SCHEMA, completion, good, make_config, write_plan
 from tasksel import load_pool
+from tasksel.cli import app
 from tasksel.request_pacing import PacingSettings
 from tasksel.run_folder import folder_lock
 from tasksel.synthesis import replies
 from tasksel.synthesis.generation_rehearsal import rehearse
 from tasksel.synthesis.generation_run import describe_status, generate, reparse
+from tasksel.synthesis.generation_waves import StratumCount
 from tasksel.synthesis.records import export_records
+from tasksel.terminal_synthesis_run import MAX_STRATA, print_generation
 from tasksel_core.errors import ConfigError, ProviderError, ResumeError
 
 pytest.importorskip("jsonschema", reason="the extra synth is not installed")
@@ -613,6 +621,66 @@ def test_the_verbs_run_a_plan_and_export_it(server, plan, tmp_path):
     assert chosen.returncode == 0, chosen.stderr
     for made in (dry, done, status):
         assert KEY not in made.stdout + made.stderr
+
+
+def invoke(*arguments, code=0):
+    """Run a verb in this process."""
+    runner = CliRunner(env={"COLUMNS": "80"})
+    done = runner.invoke(app, ["synth", *map(str, arguments)])
+    assert done.exit_code == code, done.output
+    return " ".join(done.output.split())
+
+
+PRICE = {"input_per_million": 1.0, "output_per_million": 2.0, "currency": "EUR"}
+
+
+def test_a_rehearsal_says_what_it_would_cost_as_far_as_that_is_known(server, plan):
+    run = plan(price=PRICE)
+    first = invoke("run", run, "--tier", "8", "--dry-run")
+    assert re.search(r"cost, estimated: unknown; at most 0\.\d{4} EUR in these requests", first)
+    account = json.loads(invoke("run", run, "--tier", "8", "--dry-run", "--json"))
+    assert (account["tier"], account["accepted"], account["cost"], account["currency"]) == (8, 0, None, "EUR")
+    invoke("run", run, "--tier", "8", "--quiet")
+    assert re.search(
+        r"cost, estimated: 0\.0\d{3}; at most", invoke("run", run, "--tier", "full", "--dry-run")
+    )
+
+
+def test_exemplars_are_read_from_a_pool_and_records_exported_as_one(server, plan, tmp_path):
+    run = plan(request={"items": 3, "examples": 1})
+    exemplars = tmp_path / "real.jsonl"
+    rows = pl.DataFrame({"task": ["phone/1", "watch/1"], "prompt": ["Real phone.", "Real watch."]})
+    rows.drop("task").write_ndjson(exemplars)
+    said = invoke("run", run, "--tier", "8", "--exemplars", exemplars, code=2)
+    assert "real.jsonl has no tasks; exemplars want the stratum as task." in said
+    rows.write_ndjson(exemplars)
+    invoke("run", run, "--tier", "8", "--exemplars", exemplars, "--quiet")
+    shown = [body["messages"][1]["content"] for _, body in server.seen]
+    assert any("Real phone." in text for text in shown)
+    assert json.loads(invoke("export", run, "--out", tmp_path / "pool.csv", "--json")) == {
+        "file": "pool.csv",
+        "rows": 8,
+    }
+
+
+def test_a_provider_that_is_gone_is_exit_code_1_and_its_run_not_finished(server, plan, monkeypatch):
+    server.play = lambda _: (503, "gone")
+    impatient = functools.partial(PacingSettings, failures_to_open=2, max_probes=1, breaker_pause_s=0.01)
+    monkeypatch.setattr("tasksel.synthesis.generation_run.PacingSettings", impatient)
+    run = plan()
+    said = invoke("run", run, "--tier", "8", code=1)
+    assert "Ended before everything was asked: the provider was given up, since it failed" in said
+    assert "Not finished; `tasksel synth run` continues." in invoke("status", run)
+    server.play = lambda asked: (200, completion(json.dumps(asked.items), usage=None))
+    said = invoke("run", run, "--tier", "8")
+    assert "The provider did not report all tokens; those are estimated at four bytes a token." in said
+
+
+def test_many_short_strata_are_counted(server, plan):
+    strata = tuple(StratumCount(f"stratum {number}", 2, 1, 4) for number in range(MAX_STRATA + 3))
+    console = Console(file=io.StringIO(), width=200)
+    print_generation(console, replace(generate(plan(total=4, tiers=[4])), strata=strata))
+    assert "3 more strata are short." in console.file.getvalue()
 
 
 def test_a_run_that_stays_short_exits_with_3_and_says_where(server, plan):

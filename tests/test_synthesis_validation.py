@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 import json
 import random
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -12,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from typer.testing import CliRunner
 
+from tasksel.cli import app
 from tasksel.intervals import Interval
 from tasksel.run_folder import write_json
 from tasksel.synthesis import validation_inputs
@@ -27,7 +31,7 @@ from tasksel.synthesis.power import (
     unseen_value_power,
 )
 from tasksel.synthesis.validation import validate
-from tasksel.terminal_synthesis_validate import print_validation
+from tasksel.terminal_synthesis_validate import _figure, _print_proofs, print_validation
 from tasksel_core.errors import ConfigError, ResumeError, SchemaError
 
 PRODUCTS = ("phone", "laptop")
@@ -454,6 +458,26 @@ def test_hostile_texts_reach_the_terminal_harmless(tmp_path):
     assert "\x07" not in shown
     assert "What these rows can prove" in shown
     assert "agreement:tone" in shown
+
+
+def test_a_run_with_nothing_to_mend_says_no_more_than_its_gates(tmp_path):
+    console = Console(file=io.StringIO(), width=120)
+    print_validation(console, validate(save_run(tmp_path / "run")), folder="run/validation")
+    said = console.file.getvalue()
+    assert "Short, for the next plan" not in said
+    shown = [_figure(SimpleNamespace(name=name), 0.5) for name in ("coverage", "distribution:tone", "copies")]
+    assert shown == ["0.50", ".500", "50.0"]
+    console = Console(file=io.StringIO())
+    _print_proofs(console, [])
+    assert console.file.getvalue() == ""
+
+
+def test_a_judge_that_no_dimension_wants_is_not_asked(tmp_path):
+    run = save_run(tmp_path / "run")
+    judge = ["--judge-url", "http://127.0.0.1:9/v1", "--judge-model", "m", "--judge-concurrency", "2"]
+    done = CliRunner().invoke(app, ["synth", "validate", str(run), *judge, "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["failed"] == []
 
 
 def run_cli(*arguments):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from planted_tasks import planted_pool
 from tasksel.cli import app
+from tasksel.terminal_tasks import _granularity_table
 
 runner = CliRunner()
 
@@ -99,3 +102,13 @@ def test_a_mistake_is_one_paragraph_and_exit_code_2(pool, arguments, said):
 
 def test_debug_shows_the_traceback(pool):
     assert "Traceback" in run(*pool, "--min-size", "0", "--debug").stderr
+
+
+def test_weights_that_are_known_stand_beside_each_granularity():
+    row = {"tasks": 8, "smallest": 1, "median": 2.0, "largest": 9, "effective_tasks": 6.5, "capped": 0}
+    row |= {"labels_per_task": 3.0, "effective_tasks_weight": 4.25, "largest_weight_share": 0.375}
+    console = Console(file=io.StringIO(), width=120)
+    console.print(_granularity_table(pl.DataFrame([{**row, "is_found": True}])))
+    assert console.file.getvalue().splitlines()[-1].split() == [
+        *("8", "1", "2", "9", "6.5", "3", "0", "4.2", "37.5%", "found")
+    ]

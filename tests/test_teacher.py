@@ -487,6 +487,15 @@ def test_a_folder_of_something_else_is_left_alone(teach, tmp_path):
             teach(folder=name)
 
 
+def test_settings_of_another_stage_beside_replies_are_refused(server, teach, tmp_path):
+    teach(limits={"max_requests": 2})
+    path = tmp_path / "run" / "teacher" / "settings.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"stage": "score"}))
+    with pytest.raises(ResumeError, match=r"settings\.json is not as a teacher wrote it; restore it\."):
+        teach()
+    assert len(server.seen) == 2
+
+
 def test_two_processes_do_not_share_a_folder(server, teach, tmp_path):
     with folder_lock(tmp_path / "run" / "teacher"), pytest.raises(ResumeError, match="in use"):
         teach()

@@ -69,6 +69,51 @@ def test_what_a_person_sees(server, run_verb, at):
         assert part in text, part
 
 
+def test_what_a_person_is_told_of_odd_answers(server, run_verb, at, tmp_path):
+    pool = pl.read_parquet(tmp_path / "pool.parquet")
+    pl.concat([pool, pool.head(1)]).write_parquet(tmp_path / "pool.parquet")
+
+    def play(asked):
+        number = asked.body["messages"][-1]["content"][-1]
+        if number == "1":
+            return 400, "too long"
+        if number == "2":
+            return 500, "broken"
+        return 200, completion(f"Answer {number}", finish="length" if number == "3" else "stop", usage=None)
+
+    server.play = play
+    said = " ".join(run_verb(*at, "--keep-truncated").stdout.split())
+    for part in (
+        "no answer (1 request: status 500 on 5 attempts); the same command asks them again.",
+        "Prompts that repeat another word for word share its answer: 1.",
+        "Labels that are cut at the longest answer (--keep-truncated): 1.",
+        "The provider did not report all tokens; those are estimated at four bytes a token.",
+    ):
+        assert part in said, said
+
+
+def test_a_single_prompt_has_no_two_answers_to_compare(server, run_verb, at):
+    count = []
+
+    def play(asked):
+        count.append(1)
+        return (200, completion("I can't help with that.")) if len(count) > 1 else (200, completion("Yes"))
+
+    server.play = play
+    said = " ".join(run_verb(*at, "--samples", "2", "--max-requests", "2", "-j", "1").stdout.split())
+    assert "2 a prompt; no prompt has two answers to compare" in said
+
+
+def test_a_dry_run_goes_by_what_replies_took(server, run_verb, at):
+    priced = [*at, "--input-price", "1", "--output-price", "4"]
+    run_verb(*priced, "--max-requests", "6", "-j", "1")
+    said = " ".join(run_verb(*priced, "--dry-run").stdout.split())
+    for part in ("at most", "each as long as max_tokens allows", "with the longest answers", "spent before"):
+        assert part in said, said
+    unpriced = " ".join(run_verb(*at, "--dry-run").stdout.split())
+    assert "cost unknown give --input-price and --output-price a million tokens" in unpriced
+
+
 def test_a_cap_ends_with_three_and_says_how_to_go_on(run_verb, at):
     result = run_verb(*at, "--max-requests", "4", "-j", "1")
     assert result.exit_code == 3

@@ -78,6 +78,14 @@ def test_the_demo_tells_each_note_once() -> None:
         assert " ".join(text.split()).count(note) == 1
 
 
+def test_a_bound_on_weights_is_shown_among_the_settings() -> None:
+    pool = pl.DataFrame({"task": ["a", "b"], "prompt": ["p", "q"], "confidence": [0.01, 0.5]})
+    console = Console(file=io.StringIO(), width=200)
+    chosen = tasksel.select(pool, budget=1, strategy="weighted-task-diversity", max_weight_ratio=2.5)
+    terminal.print_selection(console, chosen, folder=None)
+    assert "alpha 1, max weight ratio 2.5, seed 0" in console.file.getvalue()
+
+
 def test_tiny_confidences_are_shown_as_powers_of_ten() -> None:
     pool = pl.DataFrame({"task": ["a", "b"], "prompt": ["p", "q"], "log_confidence": [-1500.0, -0.5]})
     console = Console(file=io.StringIO(), width=80)

@@ -181,6 +181,23 @@ def test_a_resumed_training_ends_in_the_same_bytes(selection, model, finished, t
     assert read_bytes(tmp_path / "cut" / "training") == read_bytes(folder)
 
 
+def test_other_library_versions_go_on_with_a_note(selection, model, finished, tmp_path):
+    def stop(steps_done, steps_total, tokens_done):
+        if steps_done > 7:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train(selection, model=model, out=tmp_path, progress=stop, **SETTINGS)
+    path = tmp_path / "training" / "settings.json"
+    settings = json.loads(path.read_text())
+    settings["versions"]["torch"] = "1.0"
+    path.write_text(json.dumps(settings))
+    summary = train(selection, model=model, out=tmp_path, **SETTINGS)
+    assert summary.steps_reused == 7
+    (note,) = [note for note in summary.notes if "library versions" in note]
+    assert note.startswith("Continued with other library versions than it was begun with (torch 1.0 → ")
+
+
 def test_leftovers_of_a_kill_while_saving_are_removed(selection, model, finished, tmp_path):
     half = tmp_path / "training" / ".checkpoint.tmp" / "checkpoint-4"
     half.mkdir(parents=True)

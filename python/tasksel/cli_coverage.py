@@ -155,9 +155,6 @@ def _vectors(
         return read_embeddings(sources[0], real), read_embeddings(sources[1], synthetic)
     from tasksel.sentence_embedding import embed_sentences, load_sentence_model
 
-    for frame, name in ((real, "real"), (synthetic, "synthetic")):
-        if not frame.height:
-            raise SchemaError(f"The {name} pool has no prompt; at least one is wanted.")
     sentence_model = load_sentence_model(model, device=device)
     texts = [*real["prompt"].to_list(), *synthetic["prompt"].to_list()]
     with shown_progress("Embedding", "prompts", shown=shown) as progress:

@@ -108,6 +108,4 @@ def _key_name(parameter: Any) -> str:
 
 def _plain_default(parameter: Any) -> Any:
     default = parameter.default
-    if isinstance(default, Path):
-        return str(default)
     return default if isinstance(default, (bool, int, float, str)) else None

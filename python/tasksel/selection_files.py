@@ -11,6 +11,7 @@ import polars as pl
 from tasksel.allocation import ALLOCATION_SCHEMA
 from tasksel.csv_cells import undefused_texts
 from tasksel.pool import Pool, load_pool
+from tasksel.pool_file_scan import first_clause
 from tasksel.run_folder import MANIFEST_NAME, check_format_version, file_sha256, read_json, read_versioned
 from tasksel.scores import READY_MADE
 from tasksel.selection import SELECT_STAGE, SELECTION_FILES, Selection, select
@@ -115,7 +116,9 @@ def read_selection(folder: str | os.PathLike[str]) -> SavedSelection:
         )
         allocation = undefused_texts(table).with_columns(pl.col("capped") == "True")
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise ResumeError(f"{place} cannot be read ({error}); make the selection anew.") from error
+        raise ResumeError(
+            f"{place} cannot be read ({first_clause(error)}); make the selection anew."
+        ) from error
     return SavedSelection(place, frame, allocation, manifest)
 
 

@@ -87,7 +87,3 @@ def draw_map(
         "gap. What is apart here is apart; what is together may still differ in other directions"
     )
     return finish_chart(alt, chart, "Map of the real and the synthetic rows", [subtitle])
-
-
-def _scale(alt: Any, looks: dict[str, str]) -> Any:
-    return alt.Scale(domain=list(looks), range=list(looks.values()))

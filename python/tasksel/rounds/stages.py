@@ -271,17 +271,17 @@ class RoundLabelStage(Stage):
                 f"`tasksel annotate import ANSWERS --into {self.places.run} --selection {selection}` takes "
                 "them back; then run the same command again."
             )
+        # Where it is allowed already, not one answer is there.
+        or_else = "" if self._allows(context) else ", or set allow_missing = true in [labels],"
         if self.annotator == "teacher":
             return (
                 f"The teacher has not answered {n_missing:,} of the {number} of round {self.number}: raise "
-                "its caps in [teacher], or set allow_missing = true in [labels], and run the same command "
-                "again."
+                f"its caps in [teacher]{or_else} and run the same command again."
             )
         where = "the pool" if self.annotator == "pool" else str(_named_file(context))
         return (
             f"Round {self.number} lacks {n_missing:,} of the answers to the {number} of "
-            f"{selection / 'selected.jsonl'}: add them to {where}, or set allow_missing = true in [labels], "
-            "and run the same command again."
+            f"{selection / 'selected.jsonl'}: add them to {where}{or_else} and run the same command again."
         )
 
 
