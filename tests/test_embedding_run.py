@@ -535,7 +535,7 @@ def test_the_verb_prints_a_line_or_an_object(pool, encoder, tmp_path, app):
     printed = CliRunner().invoke(app, [*command, "--device", "cpu"])
     assert printed.exit_code == 0, printed.output
     assert printed.stdout.startswith("Embedded 57 prompts: 16 dimensions, ")
-    finished = CliRunner().invoke(app, command).stdout
+    finished = " ".join(CliRunner().invoke(app, command).stdout.split())
     assert finished.startswith("Embedded 57 prompts (57 from before): 16 dimensions, ")
     assert "tokens read. Files in " in finished, "nothing was embedded, and no rate is told"
     again = CliRunner().invoke(app, [*command, "--json"])

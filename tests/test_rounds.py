@@ -410,7 +410,7 @@ def test_a_teacher_answers_each_round_in_a_folder_of_its_own(world):
     told = []
     result = run(world, text, progress=lambda what, _: lambda done, *_: told.append((what, done)))
     assert result.stopped == "all 2 rounds are done"
-    assert ("Asking the teacher", 4) in told
+    assert ("Round 1: Asking the teacher", 4) in told
     assert result.labels + result.rounds[-1].set_aside == 8
     rounds = world / "job-run" / "rounds"
     counts = read_json(rounds / "01" / "teacher" / "teacher" / "manifest.json")["counts"]
