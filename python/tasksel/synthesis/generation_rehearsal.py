@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from tasksel.providers import estimate_tokens
+from tasksel.providers import entry_usage, estimate_tokens
+from tasksel.providers.asks import ANSWERED
 from tasksel.reply_journal import read_journal
-from tasksel.synthesis.generation_replay import REPLIES_NAME, replay
+from tasksel.synthesis.generation_replay import REPLIES_NAME, make_provider, replay
 from tasksel.synthesis.planned_examples import FULL_TIER, find_tier, read_planned_run
 from tasksel.synthesis.records import GENERATION_FOLDER
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
+    from tasksel.providers import Provider
     from tasksel.reply_journal import JournalEntry
-    from tasksel.spending_caps import SpendingCaps
 
 __all__ = ["DryRun", "rehearse"]
 
@@ -89,7 +90,9 @@ def rehearse(
         estimate_tokens(message.content) for each in requests for message in each.chat.messages
     )
     most = sum(each.chat.max_tokens for each in requests)
-    output_tokens = _expected_output(entries, caps, sum(len(each.examples) for each in requests))
+    answered = [each for each in entries.values() if each.reply.status == ANSWERED]
+    n_items = sum(len(each.examples) for each in requests)
+    output_tokens = _expected_output(answered, make_provider(planned.config), n_items)
     price = caps.price
 
     def cost(output: int | None) -> float | None:
@@ -110,7 +113,8 @@ def rehearse(
     )
 
 
-def _expected_output(entries: Mapping[str, JournalEntry], caps: SpendingCaps, n_items: int) -> int | None:
-    """Estimate what so many items take, from what those that were asked for took."""
-    n_asked = sum(len(each.facts.get("plan_ids", ())) for each in entries.values())
-    return -(-caps.spent.usage.output_tokens * n_items // n_asked) if n_asked else None
+def _expected_output(answered: Sequence[JournalEntry], provider: Provider, n_items: int) -> int | None:
+    """Estimate what so many items take, from what those took that were answered."""
+    n_asked = sum(len(each.facts.get("plan_ids", ())) for each in answered)
+    written = sum(entry_usage(provider, each).output_tokens for each in answered)
+    return -(-written * n_items // n_asked) if n_asked else None
