@@ -144,7 +144,6 @@ def test_bytes_dates_and_nested_columns_reach_the_jsonl(tmp_path: Path) -> None:
         "prompt": ["p"],
         "raw": [b"\x00\xff"],
         "image": [{"path": "a.png", "bytes": b"\x89PNG"}],
-        "deep": [[{"a": [{"bytes": b"\x00\xff"}]}]],
         "when": [date(2026, 1, 2)],
         "nested": [{"a": [1]}],
     }
@@ -152,7 +151,23 @@ def test_bytes_dates_and_nested_columns_reach_the_jsonl(tmp_path: Path) -> None:
     line = json.loads((tmp_path / "selected.jsonl").read_text())
     assert (line["raw"], line["when"], line["nested"]) == ("AP8=", "2026-01-02", {"a": [1]})
     assert line["image"] == {"path": "a.png", "bytes": "iVBORw=="}
-    assert line["deep"] == [{"a": [{"bytes": "AP8="}]}]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ({"path": "a.png", "bytes": b"\x00\xff"}, {"path": "a.png", "bytes": "AP8="}),
+        ([b"\x00\xff"], ["AP8="]),
+        ([[{"a": {"bytes": b"\x00\xff"}}]], [[{"a": {"bytes": "AP8="}}]]),
+    ],
+    ids=["object", "list", "deep"],
+)
+def test_bytes_in_a_nested_column_alone_reach_the_jsonl(
+    tmp_path: Path, value: object, written: object
+) -> None:
+    pool = pl.DataFrame({"prompt": ["p"], "value": [value]})
+    tasksel.select(pool, budget=1, strategy="random", out=tmp_path)
+    assert json.loads((tmp_path / "selected.jsonl").read_text())["value"] == written
 
 
 def test_a_column_named_rank_is_kept_under_another_name() -> None:

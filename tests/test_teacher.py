@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import re
+from dataclasses import replace
 
 import polars as pl
 import pytest
+from rich.console import Console
 
 from scripted_provider import KEY, completion
 from tasksel import select
@@ -18,6 +21,7 @@ from tasksel.request_pacing import PacingSettings
 from tasksel.run_folder import folder_lock, text_sha256
 from tasksel.teacher import TeacherLimits, TeacherSettings, ask_teacher, estimate_teacher
 from tasksel.teacher.labels import read_known_labels
+from tasksel.terminal_teacher import print_teacher_summary
 from tasksel_core.errors import AnnotationError, ConfigError, ProviderError, ResumeError, SchemaError
 
 PRICE = {"input_price": 1.0, "output_price": 10.0}
@@ -302,6 +306,13 @@ def test_what_is_no_answer_is_no_label(server, teach, tmp_path):
     before = outputs(run)
     assert teach(pool=[f"{long} {n}" for n in range(8)]).sent == 0
     assert (len(server.seen), outputs(run)) == (asked, before)
+
+
+def test_answers_that_contradict_earlier_ones_are_told(teach):
+    console = Console(file=io.StringIO(), width=80)
+    print_teacher_summary(console, replace(teach(), conflicts=2))
+    said = " ".join(console.file.getvalue().split())
+    assert "contradict earlier ones of the same teacher, which stay (see conflicts.jsonl): 2." in said
 
 
 def test_cut_answers_are_kept_by_flag(server, teach, tmp_path):
