@@ -227,10 +227,10 @@ def spent_by(folder, asker):
 
 
 def test_what_may_have_been_paid_for_is_never_forgotten(server, tmp_path):
-    server.first_times(*[(0.6, "")] * 3)
+    server.first_times(*[(1.5, "")] * 3)
     for spent, problem in ((1, "unanswered"), (2, "unanswered"), (4, "")):
         with ReplyJournal(tmp_path / "r.jsonl") as journal:
-            asker = make_asker(server, journal, timeout_s=0.2, failures_to_open=100)
+            asker = make_asker(server, journal, timeout_s=0.6, failures_to_open=100)
             asker.max_attempts = 1 if problem else 2
             count_journal(asker.caps, asker.provider, journal.entries)
             (each,) = make_asks(asker, 1)

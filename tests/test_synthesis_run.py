@@ -341,9 +341,9 @@ def test_caps_end_a_run_and_the_same_call_goes_on_with_more(server, plan):
 
 
 def test_a_request_that_timed_out_is_counted_and_no_measure_of_what_replies_take(server, plan):
-    impatient = {**make_config(server.url)["model"], "timeout_s": 0.3}
+    impatient = {**make_config(server.url)["model"], "timeout_s": 0.8}
     run = plan(limits={"concurrency": 1}, model=impatient)
-    server.first_times((0.9, ""))
+    server.first_times((2.0, ""))
     spent = generate(run, tier=8)
     assert (spent.replies, spent.output_tokens, spent.is_estimate) == (5, 4 * 40 + 1024, True)
     assert describe_status(run).output_tokens == spent.output_tokens
