@@ -114,8 +114,13 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **quiet, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def fuzz_turn(processes: Processes, target: str, seconds: float, *, into: Path, record: bool) -> Record:
-    """Fuzz a target for so many seconds of the clock, and go on after each finding."""
+def fuzz_turn(
+    processes: Processes, target: str, seconds: float, *, into: Path, record: bool, seed: int = 0
+) -> Record:
+    """Fuzz a target for so many seconds of the clock, and go on after each finding.
+
+    The seed is of the changes that are tried; 0 is another one each time.
+    """
     corpus, found, seeds = into / target, FOUND / target, SEEDS / target
     for folder in (corpus, found):
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,8 +130,8 @@ def fuzz_turn(processes: Processes, target: str, seconds: float, *, into: Path, 
         if time.monotonic() >= end or processes.is_stopped.is_set():
             break
         left = max(1, round(end - time.monotonic()))
-        options = [f"-max_total_time={left}", f"-artifact_prefix={found}/", str(corpus), str(seeds)]
-        run = processes.run(target, options)
+        limits = [f"-max_total_time={left}", f"-seed={seed}", f"-artifact_prefix={found}/"]
+        run = processes.run(target, [*limits, str(corpus), str(seeds)])
         n_new = sum(_keep(each, run.log) for each in run.artifacts)
         n_inputs = sum(1 for folder in (corpus, seeds) for _ in folder.iterdir())
         stretch = replace(run.stretch, corpus_files=n_inputs, crashes=n_new)
@@ -168,7 +173,10 @@ def fuzz_in_turns(
                 continue
             # Of a busy machine a process gets a part, and the shortest turn is worth its start.
             seconds = min(options.turn_seconds, max(left, _SHORTEST_TURN_S), until_end)
-            total = fuzz_turn(processes, target, seconds, into=corpus, record=not options.no_ledger)
+            # A short run does the same each time: what fails then is the change that it is run for.
+            seed = 1 if options.short else 0
+            record = not options.no_ledger
+            total = fuzz_turn(processes, target, seconds, into=corpus, record=record, seed=seed)
             found += total.crashes
             print(
                 f"{target}: {total.executions:,} inputs in {total.cpu_seconds:.0f} s of CPU time, "
