@@ -47,7 +47,7 @@ impl Nearest {
 }
 
 /// The initial rows without repeats; `None` if one does not exist.
-fn distinct(initial_rows: &[i64], n_rows: usize) -> Option<Vec<usize>> {
+pub fn distinct(initial_rows: &[i64], n_rows: usize) -> Option<Vec<usize>> {
     let mut rows = Vec::new();
     for &row in initial_rows {
         let row = usize::try_from(row).ok().filter(|&row| row < n_rows)?;

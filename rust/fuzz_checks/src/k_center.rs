@@ -48,7 +48,8 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-fn initial_rows(input: &mut Input<'_>, n_rows: usize, is_hostile: bool) -> Vec<i64> {
+/// Rows that are there, repeats among them, or any numbers.
+pub(crate) fn initial_rows(input: &mut Input<'_>, n_rows: usize, is_hostile: bool) -> Vec<i64> {
     let n_initial = input.pick(&[0, 0, 1, 2, 5]);
     if is_hostile {
         return input.several(n_initial, Input::any);

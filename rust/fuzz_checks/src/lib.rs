@@ -7,6 +7,7 @@
 
 pub mod allocation;
 pub mod confidence;
+pub mod facility_location;
 mod farthest_first;
 pub mod input;
 pub mod k_center;
@@ -20,9 +21,10 @@ mod seats;
 pub type Check = fn(&[u8]);
 
 /// Every target by name, which is that of its file in `fuzz/targets` and its folder in `fuzz/seeds`.
-pub const TARGETS: [(&str, Check); 6] = [
+pub const TARGETS: [(&str, Check); 7] = [
     ("allocation", allocation::check),
     ("confidence", confidence::check),
+    ("facility_location", facility_location::check),
     ("k_center", k_center::check),
     ("k_means", k_means::check),
     ("neighbours", neighbours::check),

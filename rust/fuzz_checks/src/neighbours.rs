@@ -47,7 +47,7 @@ pub fn check(bytes: &[u8]) {
 }
 
 /// `None` if it must be refused.
-fn nearest(
+pub(crate) fn nearest(
     queries: &Points,
     base: &Points,
     k: i64,
