@@ -13,6 +13,9 @@ use std::arch::x86_64::*;
 #[cfg(target_arch = "x86_64")]
 use crate::instruction_sets::{Level, allows};
 
+#[cfg(all(any(test, feature = "emulated-amx"), target_arch = "x86_64", target_os = "linux"))]
+mod emulated_tiles;
+
 /// Points in a tile: two tile registers of AMX, four passes of eight points for AVX-512.
 pub const TILE: usize = 32;
 /// Centers in a block: two tile registers of AMX, two registers of AVX-512.
@@ -477,7 +480,15 @@ mod amx {
     /// alternative signal stacks must be large enough for the registers.
     pub fn is_permitted() -> bool {
         static PERMITTED: OnceLock<bool> = OnceLock::new();
-        *PERMITTED.get_or_init(|| has_tiles() && ask_for_tiles())
+        *PERMITTED.get_or_init(|| (has_tiles() && ask_for_tiles()) || are_emulated())
+    }
+
+    /// In builds for that alone; other tests do without, as programs do.
+    fn are_emulated() -> bool {
+        #[cfg(all(feature = "emulated-amx", target_os = "linux"))]
+        return super::emulated_tiles::begin();
+        #[cfg(not(all(feature = "emulated-amx", target_os = "linux")))]
+        return false;
     }
 
     #[allow(
@@ -677,6 +688,17 @@ mod tests {
         point.iter().zip(center).map(|(&x, &y)| i32::from(x) * (i32::from(y) + bias)).sum()
     }
 
+    /// All of the machine, and the matrix unit in software where it has none: what goes with it is AVX-512.
+    fn kernels() -> Vec<ProductKernel> {
+        let mut kernels = ProductKernel::available();
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if allows(Level::Amx) && kernels.last() == Some(&ProductKernel(Path::Avx512Vnni)) {
+            assert!(emulated_tiles::begin());
+            kernels.push(ProductKernel(Path::Amx));
+        }
+        kernels
+    }
+
     fn check_sums(points: &[Vec<i8>], centers: &[Vec<i8>]) {
         let n_columns = centers[0].len();
         let n_lines = lines_of(n_columns);
@@ -684,7 +706,7 @@ mod tests {
         for (lines, codes) in tile.chunks_mut(n_lines).zip(points) {
             fill_lines(lines, codes);
         }
-        for kernel in ProductKernel::available() {
+        for kernel in kernels() {
             let mut block = CenterBlock::empty(n_columns);
             for (start, codes) in centers.iter().enumerate() {
                 block.push(kernel, codes, -(start as i32));
