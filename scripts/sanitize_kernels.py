@@ -77,7 +77,9 @@ def _cell(run: dict[str, Any] | None) -> str:
         return "not run yet"
     if run["outcome"] != "passed":
         return f"**{run['outcome']}**: {run['why']}"
-    return f"{run['tests']} tests of {run['cases']} cases passed in {run['seconds']:,.0f} s"
+    tiles = "; tiles in software" if run.get("is_emulated") else ""
+    cases = f" of {run['cases']} cases" if run["cases"] else ""
+    return f"{run['tests']} tests{cases} passed in {run['seconds']:,.0f} s{tiles}"
 
 
 def _read() -> dict[str, Any]:
