@@ -115,7 +115,7 @@ SANITIZERS: Final[Mapping[str, Sanitizer]] = {
         0,
         rustflags="-Zsanitizer=address",
         cargo=("build", "--profile=test", "--target", _TARGET),
-        environment={"ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"},
+        environment={"ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1", "PYTHONMALLOC": "malloc"},
         border_tests=_BORDER_TESTS,
     ),
     "thread": Sanitizer(
