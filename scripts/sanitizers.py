@@ -289,6 +289,7 @@ def _build_border(tool: Sanitizer, folder: Path) -> list[list[str]]:
         "-m",
         "pytest",
         "-q",
+        "-s",  # what a sanitizer says before it ends the process
         "-p",
         "no:xdist",
         "-p",
