@@ -20,7 +20,7 @@ class ScriptedLabelStudio(http.server.ThreadingHTTPServer):
     """Keeps projects and tasks; `script` maps a path's beginning to what happens to the next requests for it.
 
     A step is a status, ``"lost"`` (the request is carried out, the reply is not sent), ``"unheard"``
-    (neither), or ``"garbage"``.
+    (neither), ``"garbage"``, or ``"page"``, a refusal that is no JSON.
     """
 
     daemon_threads = True
@@ -81,6 +81,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 return self._drop()
             if step == "garbage":
                 return self._send(200, None)
+            if step == "page":
+                return self._send(400, None)
             status, content = self._carry_out(parts.path, dict(urllib.parse.parse_qsl(parts.query)), body)
         if step == "lost":
             return self._drop()

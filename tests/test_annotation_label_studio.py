@@ -80,6 +80,9 @@ def test_another_title_is_another_project(server, upload, tmp_path):
     upload()
     upload("other", title="Second")
     assert [each["title"] for each in server.projects.values()] == ["pool.parquet", "Second"]
+    (tmp_path / "other" / "upload.json").unlink()
+    assert upload("other", title="Second").present == N  # found on a later page of the list of projects
+    assert len(server.projects) == 2
 
 
 @pytest.mark.parametrize("step", ["lost", "unheard", 500, 502, 429])
@@ -94,6 +97,40 @@ def test_a_lost_reply_to_a_new_project_makes_no_second_one(server, upload):
     upload()
     assert len(server.projects) == 1
     assert len(server.tasks[1]) == N
+
+
+def test_a_new_project_that_was_never_heard_of_is_not_taken_for_made(server, upload):
+    server.script = {"/api/projects/": [None, "unheard"]}
+    with pytest.raises(ProviderError, match="does not answer"):
+        upload()
+    assert server.projects == {}
+    assert upload().uploaded == N
+
+
+@pytest.mark.parametrize(("limit", "largest"), [("_BATCH_TASKS", 100), ("_BATCH_BYTES", 20_000)])
+def test_batches_are_as_large_as_one_request_may_be(server, upload, monkeypatch, limit, largest):
+    monkeypatch.setattr(f"tasksel.annotation.label_studio_project.{limit}", largest)
+    upload()
+    n_sent = sum(path.endswith("/import") for _, path, _ in server.seen)
+    assert uploaded_ids(server) == [f"p{n}" for n in range(N)]
+    assert n_sent == (3 if limit == "_BATCH_TASKS" else 5)
+
+
+def test_a_prompt_that_is_larger_than_a_batch_is_sent_alone(server, upload, monkeypatch):
+    monkeypatch.setattr("tasksel.annotation.label_studio_project._BATCH_BYTES", 1)
+    upload()
+    assert sum(path.endswith("/import") for _, path, _ in server.seen) == N
+
+
+def test_a_tab_that_is_refused_is_told_of_and_one_that_is_lost_is_made_by_the_next_upload(server, upload):
+    server.script = {"/api/dm/views/": [None, 403]}
+    assert upload().notes == (
+        "The data manager of project 1 takes no further tab; sort it by priority yourself.",
+    )
+    for step, n_views in (("unheard", 0), ("lost", 1), (None, 1)):
+        server.script = {"/api/dm/views/": [None, step]}
+        assert upload().notes == ()
+        assert len(server.views) == n_views
 
 
 def test_an_interrupted_upload_is_continued(server, upload, tmp_path):
@@ -187,7 +224,8 @@ def test_the_key_is_written_nowhere(server, upload, pool, tmp_path):
     [
         (302, "redirects to another address, and the key is not sent there"),
         (404, "has no api/projects/"),
-        (400, r"refuses api/projects/ \(400\)"),
+        (400, r"refuses api/projects/ \(400\): 'by script, with"),
+        ("page", r"refuses api/projects/ \(400\): '<html>'"),
         ("garbage", "is that a Label Studio"),
     ],
 )
@@ -203,6 +241,27 @@ def test_a_reply_of_another_service_is_named(server, monkeypatch):
     monkeypatch.setattr("scripted_label_studio._Handler._carry_out", lambda *_: (200, ["x"]))
     with LabelStudioClient(server.url) as client, pytest.raises(ProviderError, match="no list 'tasks'"):
         download_tasks(client, 1)
+
+
+def test_a_server_that_always_asks_to_wait_is_named(server, upload):
+    server.script = {"/api/projects/": [429] * 9}
+    with pytest.raises(ProviderError, match=r"refuses api/projects/ \(429\)"):
+        upload()
+    assert len(server.seen) == 5
+
+
+def test_a_personal_token_that_is_exchanged_for_nothing_is_named(server, upload, monkeypatch):
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", PERSONAL_KEY)
+    monkeypatch.setattr("scripted_label_studio.ACCESS", "no token {}")
+    with pytest.raises(ProviderError, match=r"gave no access token for the key in LABEL_STUDIO_API_KEY\."):
+        upload()
+
+
+def test_a_project_without_tasks_brings_no_answers(server, upload, pool, tmp_path):
+    upload()
+    server.tasks[1] = []
+    with pytest.raises(AnnotationError, match=r"Project 1 of 127\.0\.0\.1:\d+ has no tasks\."):
+        tasksel.import_labels(f"{server.url}/projects/1", into=tmp_path / "run", selection=pool)
 
 
 def test_a_server_that_is_not_there_is_named(upload, monkeypatch):

@@ -196,7 +196,7 @@ def _send_missing(
 ) -> None:
     """Send what is not there, in batches; after a failure look what arrived before sending again."""
     present, failures = set(before), 0
-    while batch := next(_batches([task for task in tasks if task["data"]["id"] not in present]), None):
+    while batch := _first_batch([task for task in tasks if task["data"]["id"] not in present]):
         try:
             client.post(f"api/projects/{project}/import", batch)
         except UnansweredError:
@@ -211,18 +211,16 @@ def _send_missing(
             progress(sum(task["data"]["id"] in present for task in tasks), len(tasks), 0)
 
 
-def _batches(tasks: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _first_batch(tasks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return as many of the first tasks as are sent at once: one at least, where there is one."""
     batch: list[dict[str, Any]] = []
     size = 0
     for task in tasks:
-        task_bytes = len(json.dumps(task))
-        if batch and (size + task_bytes > _BATCH_BYTES or len(batch) == _BATCH_TASKS):
-            yield batch
-            batch, size = [], 0
+        size += len(json.dumps(task))
+        if batch and (size > _BATCH_BYTES or len(batch) == _BATCH_TASKS):
+            break
         batch.append(task)
-        size += task_bytes
-    if batch:
-        yield batch
+    return batch
 
 
 def _present_ids(client: LabelStudioClient, project: int) -> Counter[str]:
