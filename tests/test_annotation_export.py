@@ -271,6 +271,16 @@ def test_scores_that_suggest_nothing_are_refused(export, scores, message):
         export("csv", scores=scores)
 
 
+def test_scores_in_a_file_suggest_as_a_frame_does(export, tmp_path):
+    SCORES.write_parquet(tmp_path / "scores.parquet")
+    _, folder = export(scores=tmp_path / "scores.parquet")
+    suggested = pl.read_ndjson(folder / "answers.jsonl").filter(pl.col("suggestion").is_not_null())
+    assert suggested["id"].to_list() == ["a", "c", "d"]
+    _, folder = export(scores=SCORES)
+    again = pl.read_ndjson(folder / "answers.jsonl").filter(pl.col("suggestion").is_not_null())
+    assert again.equals(suggested)
+
+
 def test_scores_without_logprobs_suggest_without_a_score(export):
     _, folder = export("label-studio", scores=SCORES.drop("token_logprobs"))
     (first, *_) = json.loads((folder / "tasks.json").read_text("ascii"))

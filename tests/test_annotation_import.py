@@ -329,6 +329,38 @@ def test_argilla_s_http_api_says_all(bring):
     assert [each.kind for each in summary.problems] == ["missing"]
 
 
+@pytest.mark.parametrize("name", ["records.jsonl", "records.ndjson"])
+def test_argilla_s_records_may_stand_on_lines(bring, tmp_path, pool, name):
+    rows = [
+        flat("a", ("u1", "submitted", {"response": "1"})),
+        {"id": "b", "prompt": PROMPTS["b"]},  # nobody was asked yet
+    ]
+    summary = bring(rows, name)
+    assert (summary.format, summary.counts["open"], stored(summary)) == ("argilla", 1, {"a": "1"})
+
+
+def test_a_folder_of_argilla_holds_its_records(tmp_path, pool):
+    folder = tmp_path / "to_disk"
+    folder.mkdir()
+    rows = [flat("a", ("u1", "submitted", {"response": "1"}))]
+    (folder / "records.json").write_text(json.dumps(rows))
+    summary = tasksel.import_labels(folder, into=tmp_path / "run", selection=pool)
+    assert (summary.format, stored(summary)) == ("argilla", {"a": "1"})
+
+
+@pytest.mark.parametrize("broken", ["a record", None, {"fields": {}}])
+def test_what_is_no_record_is_named(bring, broken):
+    with pytest.raises(AnnotationError, match="Item 1 is no record of Argilla; wanted are id and fields"):
+        bring([flat("a", ("u1", "submitted", {"response": "1"})), broken], "records.json")
+
+
+def test_responses_that_are_no_objects_say_nothing(bring):
+    told = {"id": "a", "fields": {"prompt": PROMPTS["a"]}, "metadata": {}, "status": "pending"}
+    said = [None, "x", {"user_id": "u1", "status": "submitted", "values": {"response": {"value": "1"}}}]
+    summary = bring([{**told, "responses": said}], "records.json")
+    assert (stored(summary), summary.labels.answers_by_annotator) == ({"a": "1"}, {"argilla-u1": 1})
+
+
 def test_argilla_in_a_table_of_datasets(bring, tmp_path, pool):
     rows = [
         flat("a", ("u1", "submitted", {"response": "1"})),
@@ -395,6 +427,24 @@ def test_a_file_that_is_too_large_is_not_opened(tmp_path, pool, monkeypatch):
     (tmp_path / "x.json").write_text(json.dumps([answer("a", "1")]))
     with pytest.raises(AnnotationError, match=r"bytes; up to 10 are read"):
         tasksel.import_labels(tmp_path / "x.json", into=tmp_path / "run", selection=pool)
+
+
+@pytest.mark.parametrize(
+    ("shards", "message"),
+    [
+        ({"data/train-0.parquet": b"PAR1PAR1"}, "cannot be read as a dataset folder"),
+        ({"state.json": b"{}", "data-0.arrow": b"ARROW1"}, "cannot be read as a dataset folder"),
+        ({f"{n}.parquet": b"x" for n in range(3)}, "has 3 shards; up to 2 are read"),
+    ],
+)
+def test_a_folder_of_broken_shards_is_one_sentence(tmp_path, pool, monkeypatch, shards, message):
+    monkeypatch.setattr("tasksel.annotation.dataset_folder._MOST_SHARDS", 2)
+    for name, content in shards.items():
+        path = tmp_path / "dataset" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    with pytest.raises(AnnotationError, match=message):
+        tasksel.import_labels(tmp_path / "dataset", into=tmp_path / "run", selection=pool)
 
 
 def test_the_selection_in_the_run_folder_is_found(pool, tmp_path):

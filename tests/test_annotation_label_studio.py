@@ -151,6 +151,13 @@ def test_a_project_that_was_deleted_is_made_anew(server, upload):
     assert upload().uploaded == N
 
 
+@pytest.mark.parametrize("before", [{"url": "http://127.0.0.1:9", "project": 1}, {"project": "1"}])
+def test_a_project_of_another_server_is_not_taken_for_this_one_s(server, upload, tmp_path, before):
+    upload()
+    (tmp_path / "out" / "upload.json").write_text(json.dumps(before))
+    assert upload(title="Second").project == f"{server.url}/projects/2"
+
+
 def test_a_project_can_be_named(server, upload):
     upload()
     made = upload("other", url=f"{server.url}/projects/1/data?tab=1", title="Other")

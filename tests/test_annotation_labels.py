@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 
 import polars as pl
 import pytest
@@ -258,6 +259,24 @@ def test_labels_are_read_from_the_run_or_its_folder(run):
     for place in (run, run / "labels"):
         assert read_labels(place).frame.equals(labels.frame)
     assert tasksel.read_labels(run).to_dict() == labels.to_dict()
+
+
+def test_labels_that_an_import_is_missing_from_are_not_read(run):
+    """A kill after the files of an import and before the manifest, which then counts one import less."""
+    store(run, row("a", "1"))
+    for ending in ("json", "parquet"):
+        first = run / "labels" / "imports" / f"0001.{ending}"
+        shutil.copy(first, first.with_stem("0002"))
+    with pytest.raises(ResumeError, match="was interrupted; run the same command again"):
+        read_labels(run)
+
+
+def test_a_folder_of_another_stage_is_no_folder_of_labels(run):
+    store(run, row("a", "1"))
+    path = run / "labels" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "stage": "scores"}))
+    with pytest.raises(ResumeError, match=r"is of the stage 'scores', where 'labels' is wanted; choose"):
+        read_labels(run)
 
 
 @pytest.mark.parametrize("name", ["labelled.parquet", "conflicts.jsonl", "imports/0001.parquet"])

@@ -139,8 +139,10 @@ def test_a_damaged_file_is_made_again(looped):
     folder, _ = looped
     (folder / "job-run" / "selection" / "selected.jsonl").write_text("")
     (folder / "job-run" / "labelled" / "labelled.parquet").unlink()
+    with (folder / "job-run" / "evaluation" / "report.json").open("a") as report:
+        report.write(" ")
     redone = {name for name, state in states(run(folder, LOOP)).items() if state == "done"}
-    assert redone == {"select", "labels"}
+    assert redone == {"select", "labels", "evaluate"}
 
 
 def test_an_evaluation_does_not_stand_beside_a_selection_that_it_is_not_of(looped):
@@ -336,6 +338,9 @@ def test_tasks_are_found_where_the_pool_has_none(world):
     inputs = find_inputs(world / "job-run" / "selection")
     assert "task" in pl.read_parquet(inputs.pool).columns
     assert states(run(world, text)) == {"tasks": "unchanged", "select": "unchanged"}
+    with (world / "job-run" / "tasks" / "pool.parquet").open("ab") as damaged:
+        damaged.write(b" ")
+    assert states(run(world, text)) == {"tasks": "done", "select": "unchanged"}
     assert states(run(world, text.replace("n_tasks = 2", 'n_tasks = "2:3"')))["tasks"] == "done"
     with pytest.raises(ConfigError, match="says how tasks are found"):
         run(world, text + 'using = "job-run/tasks/pool-tasks"\n')
@@ -411,6 +416,26 @@ def test_a_job_leaves_no_absolute_path_and_no_time(world, monkeypatch):
     for path in (world / "job-run").rglob("*.json"):
         assert str(world) not in path.read_text(), path
     assert not os.path.isabs(read_json(world / "job-run" / "job.json")["inputs"]["pool"])  # noqa: PTH117
+
+
+def test_what_is_put_aside_replaces_nothing_that_was_put_aside_before(tmp_path):
+    ledger, folder = Ledger(tmp_path), tmp_path / "scores"
+    places = []
+    for text in ("first", "second", "third"):
+        folder.mkdir()
+        (folder / "made").write_text(text)
+        places.append(ledger.put_aside("score", folder, "0123456789abcdef"))
+    assert [(tmp_path / place / "made").read_text() for place in places] == ["first", "second", "third"]
+    assert ledger.put_aside("score", folder, "0123456789abcdef") is None
+
+
+@pytest.mark.parametrize("content", [{"inputs": []}, {"inputs": {}, "settings": "x"}, {}])
+def test_a_record_that_says_nothing_is_none(tmp_path, content):
+    ledger = Ledger(tmp_path)
+    ledger.write("score", StageRecord({"pool": "a"}, {"x": 1}))
+    assert ledger.read("score") == StageRecord({"pool": "a"}, {"x": 1})
+    write_json(tmp_path / "stages" / "score.json", {"format_version": 1, **content})
+    assert ledger.read("score") is None
 
 
 def test_a_kill_while_folders_change_places_loses_nothing(tmp_path):

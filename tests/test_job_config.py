@@ -11,11 +11,18 @@ from typer.main import get_command
 
 import tasksel
 from tasksel.cli import app
+from tasksel.endpoint import Endpoint
 from tasksel.job import load_job
 from tasksel.job.config import parse_job
+from tasksel.job.keys import relative_place
 from tasksel.job.prices import PRICE_KEYS
 from tasksel.job.sections import OUTSIDE_FLAGS, SECTIONS, SHARED_KEYS, Kind
+from tasksel.job.sources import source_sha256
+from tasksel.job.stages_evaluation import evaluation_arguments
+from tasksel.job.stages_tasks import search_arguments
+from tasksel.judge import JudgeSettings
 from tasksel.label_cost import LabelPrices
+from tasksel.task_discovery import TagSettings
 from tasksel_core.errors import ConfigError, TaskselError
 
 POOL = {"path": "pool.jsonl"}
@@ -116,6 +123,37 @@ def test_a_url_stays_a_url():
         {"pool": {"path": "s3://bucket/pool.parquet"}, "select": {"budget": 1}}, name="", folder=Path("x")
     )
     assert job["pool"]["path"] == "s3://bucket/pool.parquet"
+
+
+def test_names_that_no_file_can_have_stay_names():
+    long = "v" * 5000
+    job = parsed(select={"budget": 3, "embeddings": long})
+    assert job.selections[0].settings["embeddings"] == long
+    assert relative_place(long, Path("run")) == long
+    assert source_sha256(long) is None
+    assert source_sha256("a\0b") is None
+
+
+def test_the_home_of_a_user_who_does_not_exist_is_a_folder_of_that_name(tmp_path):
+    text = "~nobody-of-that-name/pool.jsonl"
+    job = parse_job({"pool": {"path": text}, "select": {"budget": 1}}, name="", folder=tmp_path)
+    assert job["pool"]["path"] == str(tmp_path / text)
+
+
+def test_keys_of_a_judge_and_of_a_namer_become_their_settings():
+    judge = {"judge_url": "http://127.0.0.1:9/v1", "judge_model": "j", "judge_key_env": "J_KEY"}
+    given = evaluation_arguments(
+        {**judge, "judge_concurrency": 2, "judge_logprobs": False, "suite": ["exact"]}
+    )
+    assert given["endpoint"] == Endpoint("http://127.0.0.1:9/v1", key_variable="J_KEY")
+    assert given["judge"] == JudgeSettings("j", logprobs=False, concurrency=2)
+    assert "judge" not in evaluation_arguments({"suite": ["exact"]})
+    tags = {"tag_endpoint": "http://127.0.0.1:9/v1", "tag_model": "t", "tag_max_tokens": 900}
+    assert search_arguments(tags) == {
+        "tagging": TagSettings(Endpoint("http://127.0.0.1:9/v1"), "t", max_total_tokens=900)
+    }
+    with pytest.raises(ConfigError, match="tag_endpoint and tag_model of \\[tasks\\] belong together"):
+        search_arguments({"tag_model": "t"})
 
 
 def test_the_top_of_the_file_stands_in_for_what_sections_do_not_say():

@@ -20,9 +20,15 @@ import tasksel
 from tasksel.cli import app
 from tasksel.job import load_job
 from tasksel.job.config import parse_job
+from tasksel.job.context import JobContext
+from tasksel.job.rates import MEASURED, measure_embedding, measure_scoring, measure_training
 from tasksel.job.sections import SECTIONS, SHARED_KEYS
+from tasksel.job.stages_evaluation import EvaluateStage
+from tasksel.job.survey import survey_pool
+from tasksel.job.template import JobTemplate
 from tasksel.terminal_job import print_plan
 from tasksel.toml_file import read_toml
+from tasksel_core.errors import MissingExtraError, SchemaError
 from test_job import LOOP, SELECT, write_world
 
 needs_models = pytest.mark.skipif(
@@ -89,6 +95,111 @@ def test_a_server_is_not_asked(world):
     assert "a dry run asks no server" in found.stages[0].work.time_basis
 
 
+def test_a_plan_times_the_vectors_that_a_search_for_tasks_needs(world, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "tasksel.job.work.measure_embedding", lambda frame, keys: (asked.append(keys), (0.5, "told"))[1]
+    )
+    text = SELECT + "[tasks]\n"
+    work = plan(text).stages[0].work
+    assert (work.rows, work.seconds, work.time_basis) == (60, 30.0, "told")
+    assert plan(text + 'embedding_model = "owner/name"\n').seconds == 30.0
+    assert asked == [{}, {"model": "owner/name"}]
+    pl.read_parquet("pool.parquet").with_columns(vector=pl.lit([0.0, 1.0])).write_parquet("pool.parquet")
+    assert plan(text + 'embeddings = "vector"\n').stages[0].work.time_basis == ""
+
+
+def test_a_plan_times_the_suite_exact_alone(world):
+    text = LOOP.replace('pool = "holdout.parquet"', 'pool = "holdout.parquet"\nsuite = ["loss"]')
+    work = next(each.work for each in plan(text, measure=False).stages if each.name == "evaluate")
+    assert (work.rows, work.seconds) == (12, None)
+    assert work.time_basis == "not measured: that is done for the suite exact alone"
+
+
+def test_files_of_an_evaluation_are_among_what_it_is_made_from(world):
+    benchmarks = 'pool = "holdout.parquet"\nsuite = ["bbh"]\nbenchmarks = "."\nverdicts = "verdicts.jsonl"'
+    Path("job.toml").write_text(LOOP.replace('pool = "holdout.parquet"', benchmarks))
+    Path("bbh.parquet").write_bytes(b"one")
+    Path("verdicts.jsonl").write_bytes(b"")
+
+    def inputs():
+        return EvaluateStage("").describe(JobContext(load_job("job.toml"))).inputs
+
+    before = inputs()
+    Path("bbh.parquet").write_bytes(b"two")
+    assert {name for name, value in inputs().items() if value != before[name]} == {"bbh.parquet"}
+    assert {"held-out pool", "training", "verdicts.jsonl"} < before.keys()
+
+
+@needs_models
+def test_embedding_is_measured_where_the_model_is_here(world):
+    pool = pl.read_parquet("pool.parquet")
+    seconds, basis = measure_embedding(pool, {"embed_from": "hidden", "model": "demo"})
+    assert (seconds > 0, basis) == (True, MEASURED)
+
+
+@pytest.mark.parametrize(
+    ("keys", "basis"),
+    [
+        ({"backend": "ray"}, "not measured: a dry run starts no cluster"),
+        ({"embed_from": "vectors.npy"}, "not measured: the vectors are there already"),
+        ({}, "unknown: the model is not on this machine"),
+        ({"model": "nobody/has-this-model"}, "unknown: the model is not on this machine"),
+        ({"embed_from": "hidden", "model": "./none"}, "unknown: the model is not on this machine"),
+    ],
+)
+def test_embedding_is_not_measured_with_what_is_not_here(world, monkeypatch, keys, basis):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("tasksel.sentence_embedding_folder.MINILM_PACKAGE", "no-such-package")
+    assert measure_embedding(pl.read_parquet("pool.parquet"), keys) == (None, basis)
+
+
+def test_the_installed_sentence_model_is_measured(world, monkeypatch):
+    found = SimpleNamespace(rows_per_s=4.0)
+    monkeypatch.setattr("tasksel.job.rates.embed", lambda frame, **settings: found)
+    pool = pl.read_parquet("pool.parquet")
+    assert measure_embedding(pool, {}) == (0.25, MEASURED)
+    found.rows_per_s = None
+    assert measure_embedding(pool, {}) == (None, "unknown: the trial was too short to be measured")
+
+
+def test_training_is_measured_where_there_are_a_model_and_answers(world, monkeypatch):
+    monkeypatch.setattr("tasksel.job.rates._MAX_COPIED_BYTES", -1)
+    pool, keys = pl.read_parquet("pool.parquet"), {"model": "demo"}
+    assert measure_training(pool, {"model": "./none"})[1] == "unknown: the model is not on this machine"
+    few = pool.with_columns(response=pl.when(pl.int_range(pl.len()) < 2).then("response"))
+    assert measure_training(few, keys)[1] == "unknown: there are no answers to train on yet"
+    full = measure_training(pool, {**keys, "full": True})
+    assert full == (None, "not measured: full finetuning would write a copy of the model")
+
+
+@pytest.mark.parametrize(
+    ("error", "basis"),
+    [
+        (
+            MissingExtraError("Training", "hf"),
+            'unknown: Training needs an optional dependency: pip install "ta',
+        ),
+        (OSError("No space left"), "unknown: a trial failed (No space left)"),
+        (SchemaError("No."), "unknown: a trial failed (No.)"),
+        (None, "unknown: the trial was too short to be measured"),
+    ],
+)
+def test_a_trial_that_fails_is_told_of_and_no_failure_of_the_plan(world, monkeypatch, error, basis):
+    def trial(*_, **__):
+        if error is not None:
+            raise error
+        return SimpleNamespace(tokens=0, tokens_per_s=None)
+
+    monkeypatch.setattr("tasksel.job.rates.train", trial)
+    monkeypatch.setattr("tasksel.job.rates.score", trial)
+    pool = pl.read_parquet("pool.parquet")
+    for measure in (measure_training, measure_scoring):
+        seconds, told = measure(pool, {"model": "demo"})
+        assert seconds is None
+        assert told.startswith(basis)
+
+
 def test_a_plan_knows_what_is_done_and_what_a_change_would_redo(world):
     text = SELECT + "[labels]\n"
     Path("job.toml").write_text(text)
@@ -102,6 +213,25 @@ def test_a_plan_knows_what_is_done_and_what_a_change_would_redo(world):
     Path("job.toml").write_text(text)
     assert planned(plan(text)) == {"select": "kept", "labels": "again"}
     assert planned(plan(text, until="select")) == {"select": "kept", "labels": "left out"}
+
+
+def test_a_plan_says_what_it_cannot_use(world):
+    text = SELECT.replace("pool.parquet", "unanswered.parquet") + "[labels]\ncost_per_example = 1.0\n"
+    tasksel.select("unanswered.parquet", budget=10, strategy="random").save("job-run/selection")
+    found = plan(text).stages[0]
+    assert (found.state, found.reasons) == ("again", ("not made by this job",))
+    tasksel.run_job("job.toml")
+    Path("job-run/labels.jsonl").write_text("")
+    assert planned(plan(text.replace("budget = 10", "budget = 9"))) == {"select": "again", "labels": "to do"}
+    Path("job-run/labels.jsonl").unlink()
+    with Path("job-run/selection/selected.parquet").open("ab") as damaged:
+        damaged.write(b" ")
+    found = plan(text)
+    assert (found.labels.labels, found.labels.cost) == (10, 10.0)
+    Path("job-run/stages/select.json").write_text("{")
+    found = plan(text).stages[0]
+    assert found.state == "again"
+    assert "select.json" in found.reasons[0]
 
 
 def test_a_plan_foresees_that_answers_will_be_missing(world):
@@ -251,6 +381,42 @@ def test_init_infers_what_can_be_seen(world):
     assert "embed" not in content["set"]
     assert any("confidence of a model in confidence" in each for each in content["found"])
     assert tasksel.run_job("job.toml", until="select")["select"].figures["selected"] == 3
+
+
+def test_init_switches_on_what_a_bare_pool_lacks(world):
+    pl.DataFrame({"prompt": ["a", "b"], "vector": [[0.0], [1.0]]}).write_parquet("bare.parquet")
+    content = json.loads(invoke("init", "bare.parquet", "--json").stdout)
+    assert content["set"]["tasks"] == {"embeddings": "vector"}
+    assert "# The pool has no task column, so its tasks are found." in Path("job.toml").read_text()
+    pl.DataFrame({"prompt": ["a", "b"]}).write_parquet("bare.parquet")
+    content = json.loads(invoke("init", "bare.parquet", "--strategy", "k-center", "--force", "--json").stdout)
+    assert content["set"]["tasks"] == content["set"]["embed"] == {}
+    assert "embeddings" not in content["set"]["select"]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "found"),
+    [
+        (pl.Series([[0.5, 1.0], [0.0, 1.0]], dtype=pl.Array(pl.Float32, 2)), ("vector",)),
+        (pl.Series([[1, 2], [3, 4]], dtype=pl.Array(pl.Int64, 2)), ()),
+        (pl.Series([[0.5], [0.0, 1.0]]), ()),
+        (pl.Series([[0.5], None]), ()),
+        (pl.Series([[], []], dtype=pl.List(pl.Float64)), ()),
+    ],
+)
+def test_vectors_of_a_pool_are_columns_of_equally_many_numbers(vectors, found):
+    pool = pl.DataFrame({"prompt": ["a", "b"], "vector": vectors})
+    assert survey_pool(pool).embedding_columns == found
+
+
+def test_what_a_template_says_is_read_back(tmp_path):
+    values = {
+        "score": {"engine_option": {"a b": 1, "c": 'x"', "d": True}, "max_new_tokens": 3},
+        "evaluate": {"suite": ["exact", "loss"]},
+    }
+    path = tmp_path / "x.toml"
+    path.write_text(JobTemplate(values=values).render({}, path.name))
+    assert read_toml(path, "job") == values
 
 
 def test_init_does_not_overwrite_and_takes_only_toml(world):

@@ -226,6 +226,16 @@ def test_boundaries_are_exactly_at_the_limits_and_one_inside():
         ({"enum": [1, 2, 3]}, 2, False),
         ({"enum": [1, 2, True]}, 1.0, False),
         ({"const": 1}, 1, False),
+        ({"type": "number", "minimum": 3, "multipleOf": 5, "maximum": 99}, 95, True),
+        ({"type": "number", "minimum": 3, "multipleOf": 5, "maximum": 99}, 99, False),
+        # Of several schemas that hold at once, the narrowest limits count.
+        ({"minimum": 2, "allOf": [{"type": "integer", "minimum": 4}], "maximum": 40}, 4, True),
+        ({"minimum": 2, "allOf": [{"type": "integer", "minimum": 4}], "maximum": 40}, 2, False),
+        ({"allOf": [{"type": "integer", "maximum": 40}, {"maximum": 50}], "minimum": 2}, 40, True),
+        ({"allOf": [{"type": "integer", "maximum": 40}, {"maximum": 50}], "minimum": 2}, 50, False),
+        # Of branches that are alternatives, the one of the value's type, or the first that is not null's.
+        ({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 4, "maximum": 40}]}, 4, True),
+        ({"anyOf": [{"type": "null"}, {"type": "string", "maxLength": 3}]}, 3, False),
     ],
 )
 def test_limits_of_every_kind(schema, value, expected):
@@ -333,6 +343,32 @@ def test_ordinary_words_beside_the_text_are_not_extreme():
     assert holds("extreme", {"answer": "null"}, {}).holds is True
 
 
+@pytest.mark.parametrize(("n_elements", "is_extreme"), [(179, False), (180, True)])
+def test_a_list_that_nearly_fills_its_schema_is_extreme(n_elements, is_extreme):
+    schema = {"properties": {"tags": {"type": "array", "maxItems": 200}}}
+    proof = holds("extreme", {"tags": ["a"] * n_elements}, schema)
+    assert proof.holds is is_extreme
+    assert not is_extreme or proof.why == "tags has 180 elements"
+
+
+def test_a_choice_of_other_things_than_texts_is_left_by_a_text():
+    made = mutate(
+        "invalid", {"n": 2}, {"properties": {"n": {"enum": [1, 2, 3]}}}, rng(), variant="not-listed"
+    )
+    assert made.item == {"n": "other"}
+
+
+@pytest.mark.parametrize("bad", [float("nan"), "deep"])
+def test_an_item_that_is_no_json_is_not_changed(bad):
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    item = {"text": ORDINARY["text"], "x": deep if bad == "deep" else bad}
+    with pytest.raises(ValueError, match=r"nested too deeply|not JSON compliant"):
+        item_json(item)
+    assert mutate("boundary", item, {"properties": {"text": TICKET["properties"]["text"]}}, rng()) is None
+
+
 def test_without_limits_short_lists_and_numbers_are_at_no_boundary():
     item = {"text": "Is water wet?", "tags": ["one"], "n": 0}
     assert holds("boundary", item, {}).holds is False
@@ -361,6 +397,13 @@ def test_a_near_duplicate_needs_its_original_a_small_change_and_another_label():
     )
     far = {**near, "text": "Something else altogether, about a watch that I never got."}
     assert holds("near-duplicate", far, TICKET, original=ORDINARY).holds is False
+    assert holds("near-duplicate", {"n": 1}, {}, original={"n": 2}).why == "there is no text to compare"
+
+
+def test_a_field_that_nobody_has_proves_nothing():
+    for original in (ABSENT, ORDINARY):
+        proof = holds("missing", ORDINARY, TICKET, field="nowhere", original=original)
+        assert (proof.holds, proof.why) == (False, "there is no field nowhere")
 
 
 def test_long_texts_are_compared_in_no_time():
@@ -445,10 +488,33 @@ def test_protected_places_stay_as_they_are():
 def test_references_that_lead_nowhere_or_in_circles_say_nothing():
     circle = {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}
     assert [place.name for place in find_places({"x": 1}, circle)] == ["$", "x"]
+    nowhere = {"properties": {"x": {"$ref": "#/$defs/a"}}, "$defs": {"b": {}}}
+    assert find_places({"x": 1}, nowhere)[1].schema == {}
     away = {"properties": {"x": {"$ref": "https://example.org/schema.json"}}}
     assert find_places({"x": 1}, away)[1].schema == {}
     with pytest.raises(ConfigError, match="schema cannot be followed"):
         find_violations({"x": 1}, away)
+
+
+def test_schemas_that_hold_at_once_are_put_together():
+    schema = {
+        "properties": {"a": {"type": "string"}},
+        "required": ["a"],
+        "allOf": [{"properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["b"]}],
+    }
+    assert [(place.name, place.kind) for place in find_places({}, schema)] == [
+        ("$", "object"),
+        ("a", "absent"),
+        ("b", "absent"),
+    ]
+    assert holds("missing", {"a": "x"}, schema).holds is True
+    assert find_places({}, schema)[1].schema == {"type": "string"}
+
+
+def test_whole_numbers_beside_others_are_numbers():
+    assert infer_schema([1, 2.5]) == {"type": "number"}
+    assert infer_schema([1, 2]) == {"type": "integer"}
+    assert infer_schema([1, 2.5, "x", None]) == {"type": ["null", "number", "string"]}
 
 
 def test_a_wrong_schema_is_a_sentence():

@@ -17,7 +17,7 @@ from tasksel.score_files import LOGPROB_NAMES, open_scores
 from tasksel.scores import log_confidence_of
 from tasksel.selection_files import read_selection
 from tasksel.wording import listed
-from tasksel_core.errors import ConfigError, SchemaError
+from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
     import os
@@ -101,8 +101,6 @@ def read_assignment(
     else:
         pool = load_pool(place)
         selected, name, sha256 = pool.frame, pool.name, pool.sha256
-    if selected.is_empty():
-        raise ConfigError(f"{place} holds no prompts; there is nothing to have answered.")
     selected = _ranked(selected)
     frame = with_prompt_hashes(_canonical(selected))
     origin = None

@@ -240,7 +240,7 @@ class _JobRun:
             self.outdated.add(stage.name)
         gone = self.ledger.begin(stage.name, folder, record)
         notes = [] if gone is None else [_gone_note(stage, gone)]
-        if not stage.checks_itself and manifest_sha256(folder) is not None and (is_same or gone is not None):
+        if manifest_sha256(folder) is not None and (is_same or gone is not None):
             recalled = stage.recall(self.context)
             if recalled is not None:
                 return recalled, notes
