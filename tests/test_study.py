@@ -1,5 +1,6 @@
 """Whole studies, small: what is compared, what is shared, what survives a kill."""
 
+import dataclasses
 import io
 import json
 import os
@@ -17,10 +18,13 @@ from typer.testing import CliRunner
 
 from tasksel.cli import app
 from tasksel.report.study_report import _tuning_blocks
-from tasksel.study import CONTROL_ARMS, load_study, run_study
+from tasksel.study import CONTROL_ARMS, load_study, read_study, run_study
 from tasksel.study.cells import ALL_LABELS, NO_LABELS
+from tasksel.study.pictures import draw_pictures
+from tasksel.study.publication import plain_config
+from tasksel.study.result_plots import worlds_with_gains
 from tasksel.terminal_study import print_study
-from tasksel_core.errors import ConfigError, ResumeError
+from tasksel_core.errors import ConfigError, ResumeError, SchemaError
 
 SMALL = """
 title = "A small study"
@@ -407,6 +411,25 @@ label_noise = 0.5
             '[[arms]]\nname = "random"\n[[arms]]\nname = "random"\n[[arms]]',
             "two arms named 'random'",
         ),
+        (
+            "budgets = [24]",
+            'budgets = [24]\nbenchmarks = "."\nmetrics = ["mmlu"]\n[oracle]\n',
+            "Gains are measured task by task, which the metric 'mmlu' is not",
+        ),
+        ("budgets = [24]", 'budgets = [24]\nname = "x"', "Unknown key 'name'"),
+        ('name = "toy"', "", r"\[\[worlds\]\] lacks 'name'"),
+        (
+            "[[arms]]",
+            '[[worlds]]\nname = "again"\ntune = [1]\n[tuning]\ncandidates = ["random"]\n[[arms]]',
+            "World 'again': seed 1 is also a tuning or report seed of another world with the same model",
+        ),
+        ('diversity"', 'diversity"\nlabel_noise = 1.0', "label_noise is 1.0; 0 to below 1 is wanted"),
+        ('diversity"', 'diversity"\nrounds = []', "arm 'weighted-task-diversity' has no rounds"),
+        (
+            "[[arms]]",
+            "[oracle]\ndoses = [0, 1]\nruns = 2\n[[arms]]\noracle = true\n",
+            "its seeds have different",
+        ),
         ('diversity"', 'diversity"\nn_tasks = 3', "n_tasks goes with tasks = "),
         ('diversity"', 'diversity"\nper_task = 2', "every round but the last has a share or per_task"),
         ('diversity"', 'diversity"\nper_task = 0', "per_task is 0; a whole number of at least 1"),
@@ -431,6 +454,50 @@ def test_a_mistake_in_the_file_is_one_sentence(write_study, tmp_path, old, new, 
 
     with pytest.raises(TaskselError, match=message):
         run_study(write_study(SMALL.replace(old, new)), out=tmp_path / "out", jobs=1)
+    assert not (tmp_path / "out" / "trainings").exists()
+
+
+@pytest.mark.parametrize("jobs", [0, True, 1.5])
+def test_jobs_are_a_whole_number(write_study, tmp_path, jobs):
+    with pytest.raises(ConfigError, match=f"jobs is {jobs}; a whole number of at least 1 is wanted"):
+        run_study(write_study(), out=tmp_path / "out", jobs=jobs)
+
+
+def test_a_study_without_worlds_is_a_sentence(write_study):
+    with pytest.raises(ConfigError, match=r"Study 'small' has no \[\[worlds\]\]"):
+        load_study(write_study("budgets = [24]"))
+
+
+def test_a_result_that_was_changed_is_not_read(finished, tmp_path):
+    out = shutil.copytree(finished.folder, tmp_path / "out")
+    assert read_study(out).report.cells.equals(finished.report.cells)
+    with (out / "cells.csv").open("a") as cells:
+        cells.write("\n")
+    with pytest.raises(
+        ResumeError, match=r"cells\.csv is not as it was written; run the same `tasksel study`"
+    ):
+        read_study(out)
+
+
+def test_places_of_this_machine_are_not_published(write_study, tmp_path):
+    text = SMALL.replace(
+        'kind = "toy"', f'kind = "file"\npath = "{tmp_path}/mine.parquet"\nmodel = "models/a"'
+    )
+    (world,) = plain_config(load_study(write_study(text)))["worlds"]
+    assert (world["path"], world["model"]) == ("mine.parquet", "models/a")
+
+
+def test_what_cannot_be_drawn_is_no_picture(finished, tmp_path, monkeypatch):
+    pytest.importorskip("altair", reason="the extra plots is not installed")
+    result = dataclasses.replace(finished, folder=tmp_path)
+    one_seed = dataclasses.replace(result, differences=finished.differences.with_columns(low=None))
+    with pytest.raises(SchemaError, match="There are no differences to draw: an interval needs two pairs"):
+        one_seed.plot_differences()
+    unscored = finished.report.tasks.drop("confidence")
+    assert worlds_with_gains(unscored, "exact_match") == []
+    assert worlds_with_gains(finished.report.tasks, "exact_match") == ["toy"]
+    monkeypatch.setitem(sys.modules, "altair", None)
+    assert draw_pictures(result) == []
 
 
 def test_a_file_that_is_no_toml_or_not_there(write_study, tmp_path):

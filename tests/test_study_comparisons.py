@@ -1,11 +1,15 @@
 """The arithmetic of a study: pairs, intervals, labels for the same figure. No model is run."""
 
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
 import pytest
 
 from tasksel.intervals import sign_test
 from tasksel.study.comparisons import ALL_WORLDS, compare_arms, measure_label_efficiency, summarise_arms
+from tasksel.study.page import _render_efficiency
 
 
 def make_cells(figures, *, metric="exact_match", labels=lambda budget: round(1000 * budget)):
@@ -86,6 +90,11 @@ def test_one_seed_has_no_interval():
     assert summarise_arms(cells)["macro_low"].null_count() == 2
 
 
+def test_arms_without_a_seed_in_common_are_not_compared():
+    cells = make_cells({("a", 0, "random", 0.2): 0.4, ("a", 1, "x", 0.2): 0.5})
+    assert compare_arms(cells, ["random"]).is_empty()
+
+
 def curve(labels):
     return 0.1 * np.log(labels)
 
@@ -122,6 +131,23 @@ def test_several_worlds_have_the_geometric_mean_of_their_ratios(curves):
     pooled = found.filter(pl.col("world") == ALL_WORLDS, pl.col("budget") == 0.2).row(0, named=True)
     assert pooled["ratio"] == pytest.approx(2.0, rel=0.02)
     assert pooled["labels"] is None
+
+
+def test_a_baseline_that_lacks_a_cell_has_no_curve(curves):
+    is_gone = (pl.col("arm") == "random") & (pl.col("budget") == 0.4) & (pl.col("seed") == 3)
+    assert not measure_label_efficiency(curves, ["random"]).is_empty()
+    assert measure_label_efficiency(curves.filter(~is_gone), ["random"]).is_empty()
+
+
+def test_the_page_says_of_several_worlds_their_ratio_alone(curves):
+    other = curves.with_columns(pl.lit("b").alias("world"))
+    efficiency = measure_label_efficiency(pl.concat([curves, other]), ["random"])
+    result = SimpleNamespace(efficiency=efficiency, study=SimpleNamespace(primary="exact_match"))
+    lines = [line for line in _render_efficiency(result) if line.startswith("|") and "| 20" in line]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    needs = {row[0]: row[5] for row in cells}
+    assert needs[ALL_WORLDS] == ""
+    assert re.fullmatch(r"[34]\d\d \[[34]\d\d, 4\d\d\]", needs["a"])
 
 
 def test_one_budget_has_no_curve(noisy):

@@ -36,6 +36,13 @@ def test_what_falls_is_taken_for_noise():
     assert np.diff(curves[0]).min() >= 0
 
 
+def test_a_dose_that_a_task_never_got_lies_between_its_neighbours():
+    doses = np.array([[0, 0], [3, 0], [6, 6], [0, 6]])
+    levels, curves = fit_gain_curves(doses, np.where(doses == 3, 0.9, doses / 10.0))
+    assert levels.tolist() == [0, 3, 6]
+    assert curves[1].tolist() == pytest.approx([0.0, 0.3, 0.6])
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_quotas_are_the_best_of_all(seed):
     rng = np.random.default_rng(seed)

@@ -34,7 +34,7 @@ class Played:
         return self
 
     def read_generations(self, draw):
-        pool = draw.pool.with_columns(base=draw.generations)[self.rows]
+        pool = draw.pool.with_columns(base=self.draw.generations)[self.rows]
         is_right = pl.col("task").is_in(self.right)
         return pool.select(pl.when(is_right).then("response").otherwise("base").alias("generation"))[
             "generation"
@@ -42,6 +42,14 @@ class Played:
 
     def read_scores(self, draw, metric):
         return draw.read_scores(metric)
+
+
+class WithWrongBase:
+    """Stands for a draw whose base model answers nothing right."""
+
+    def __init__(self, draw):
+        self.pool = draw.pool
+        self.generations = pl.Series(["no answer at all"] * draw.pool.height)
 
 
 def one(**settings):
@@ -177,6 +185,61 @@ def test_no_task_gets_more_than_its_share_allows(draw):
     assert max(counts.values()) <= 2 * 24 / N_TASKS
     assert sum(counts.values()) == 24
     assert max(free.values()) > max(counts.values())
+
+
+def test_two_rounds_by_size_are_one(draw):
+    rounds = (RoundConfig(share=0.5, strategy="size-proportional"), RoundConfig(strategy="size-proportional"))
+    both, once = (
+        picked(draw, spend(draw, arm, 30, untrained))
+        for arm in (ArmConfig("two", rounds), one(strategy="size-proportional"))
+    )
+    assert max(abs(both[task] - once[task]) for task in once) <= 1
+
+
+def test_labels_that_a_model_still_gets_wrong_call_for_more(draw):
+    tasks = draw.pool["task"].unique().sort().to_list()
+    settings = {
+        "strategy": "weighted-task-diversity",
+        "signal": "error",
+        "offset": 0.0,
+        "alpha": 60.0,
+        "base": 0,
+    }
+    rounds = (RoundConfig(per_task=2), RoundConfig(scores="trained", **settings))
+    wrong = [tasks[0]]
+    model = Played(draw, [task for task in tasks if task not in wrong])
+    model.draw = WithWrongBase(draw)
+    counts = picked(draw, spend(draw, ArmConfig("errors", rounds), 2 * N_TASKS + 2, model))
+    assert counts[wrong[0]] == 4
+    assert len(model.asked) == 2
+
+
+def test_without_labels_to_go_by_the_prior_decides(draw):
+    settings = {"strategy": "weighted-task-diversity", "signal": "error", "alpha": 60.0, "base": 0}
+    rounds = (RoundConfig(per_task=2), RoundConfig(prior="confidence", shrinkage=1e9, **settings))
+    counts = picked(draw, spend(draw, ArmConfig("prior", rounds), 2 * N_TASKS + 2, untrained))
+    assert counts[min(draw.task_confidences, key=draw.task_confidences.get)] == 4
+
+
+def test_a_ratio_of_weights_bounds_any_signal(draw):
+    settings = {"strategy": "weighted-task-diversity", "base": 0, "signal": "ambiguity", "alpha": 60.0}
+    bounded = one(**settings, max_weight_ratio=1.0)
+    assert picked(draw, spend(draw, bounded, 12, untrained)) == picked(
+        draw, spend(draw, one(base=0), 12, untrained)
+    )
+
+
+def test_a_cap_that_leaves_labels_over_is_no_cap(draw):
+    capped = one(strategy="weighted-task-diversity", base=0, max_share_ratio=0.5)
+    assert len(spend(draw, capped, 24, untrained)) == 24
+
+
+def test_a_draw_is_prepared_once_and_knows_no_confidence_before(draw, tmp_path):
+    stamps = {path: path.stat().st_mtime_ns for path in draw.folder.glob("*.npy")}
+    assert {path.stem for path in stamps} == {"embeddings", "losses", "ambiguity"}
+    Draw(draw.world, 0, draw.folder).prepare(frozenset({"embeddings", "losses", "ambiguity"}))
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    assert Draw(draw.world, 0, tmp_path).task_confidences == {}
 
 
 @pytest.mark.parametrize("within", ["k-center", "least-confident", "min-margin"])

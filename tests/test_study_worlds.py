@@ -1,5 +1,7 @@
 """Worlds made of a file: sizes, holdouts, embeddings, and what is wrong with them."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -58,6 +60,30 @@ def test_embeddings_follow_their_rows(answered, tmp_path):
     assert draw.embeddings[:, 0].tolist() == draw.pool[SOURCE_ROW].to_list()
     found = answered.with_row_index().join(draw.pool.select("id"), on="id", how="right")["index"]
     assert draw.embeddings[:, 0].tolist() == found.to_list()
+
+
+def test_embeddings_of_a_table_follow_their_ids(answered, tmp_path):
+    table = answered.select("id", embedding=pl.int_range(pl.len()).cast(pl.Float32).reshape((-1, 1)))
+    table.sample(fraction=1.0, shuffle=True, seed=1).write_parquet(tmp_path / "vectors.parquet")
+    draw = Draw(open_world(config(embeddings="vectors.parquet"), tmp_path), 0, tmp_path / "draw")
+    draw.prepare(frozenset({"embeddings"}))
+    assert draw.embeddings[:, 0].tolist() == draw.pool[SOURCE_ROW].to_list()
+
+
+def test_a_model_is_a_folder_beside_the_study_or_a_name(answered, tmp_path):
+    (tmp_path / "mine").mkdir()
+    assert open_world(config(model="mine"), tmp_path).model == str(tmp_path / "mine")
+    assert open_world(config(model="owner/name"), tmp_path).model == "owner/name"
+
+
+def test_a_world_of_long_answers():
+    world = open_world(
+        WorldConfig("long", kind="long-answers", report=(0,), n_tasks=3, holdout_per_task=2), Path()
+    )
+    pool, holdout = world.make_pool(0), world.make_holdout(0)
+    assert set(holdout["task"]) == set(pool["task"])
+    assert holdout.height == 6
+    assert pool["response"].str.split(" ").list.len().mean() > 3
 
 
 def test_too_few_embeddings_are_refused(answered, tmp_path):

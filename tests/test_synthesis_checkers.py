@@ -204,6 +204,10 @@ def test_corrected_shares_are_those_behind_the_mixture(weights, seed):
     assert estimated.sum() == pytest.approx(1.0)
 
 
+def test_nothing_found_says_nothing_of_the_shares():
+    assert corrected_shares(np.zeros(4, dtype=np.int64), np.eye(4, dtype=np.int64)).tolist() == [0.25] * 4
+
+
 # Requested against realised
 
 
@@ -268,6 +272,30 @@ def test_a_corrected_shortfall_is_still_found():
     assert missing["a"] == 0
     assert 180 < missing["b"] < 220
     assert result.p_value < 0.01
+
+
+def test_a_checker_that_hardly_tells_two_values_apart_is_corrected_within_reason(monkeypatch):
+    """The inverse of its confusions would magnify any chance; likelihood stays between 0 and 1."""
+    monkeypatch.setattr("tasksel.synthesis.realised.N_RESAMPLES", 100)
+    requested = ["a"] * 300 + ["b"] * 300
+    confusion = Confusion(("a", "b"), np.array([[4000, 0], [3960, 40]]))
+    result = compare(requested, ["a"] * 597 + ["b"] * 3, confusion=confusion)
+    assert 0.5 < result.agreement <= 1.0
+    assert result.interval.low <= result.agreement <= result.interval.high
+    exact = Confusion(("a", "b"), np.array([[4000, 0], [0, 4000]]))
+    assert compare(requested, ["a"] * 597 + ["b"] * 3, confusion=exact).agreement == pytest.approx(
+        0.505, abs=0.01
+    )
+
+
+def test_a_value_that_the_checker_does_not_know_stays_uncorrected():
+    values = ("a", "b", "c")
+    confusion = Confusion(("a", "b"), np.array([[400, 0], [80, 320]]))
+    requested = ["a"] * 30 + ["b"] * 30 + ["c"] * 30
+    result = compare(requested, ["a"] * 45 + ["b"] * 45, confusion=confusion, values=values)
+    unknown = result.values[2]
+    assert (unknown.value, unknown.planned, unknown.requested, unknown.realised) == ("c", 30, 30, 0)
+    assert unknown.share is None
 
 
 # The judge
@@ -354,6 +382,17 @@ def test_a_judge_that_fails_for_good_loses_no_reply(serve, tmp_path):
     with pytest.raises(ProviderError):
         find_by_judge(dimension("judge"), given_rows)
     assert len((tmp_path / JUDGE_REPLIES_NAME).read_bytes().splitlines()) == 1
+
+
+def test_a_judge_reads_the_field_of_the_record_where_the_items_have_none(serve, tmp_path):
+    server = serve(lambda body: (200, "calm"))
+    access = JudgeAccess(Endpoint(server.url), "judge")
+    items = [{"text": "of the item", "tags": ["x"]}, {}]
+    for field, shown in (("prompt", "of the record"), ("text", "of the item"), ("tags", '["x"]')):
+        evidence = evidence_of(tmp_path / field, items, ["of the record", ""], judge=access)
+        found = find_by_judge(dimension("judge", field=field), evidence)
+        assert found.values == ["calm", None]
+        assert shown in json.dumps(server.seen[-1], ensure_ascii=False).replace('\\"', '"')
 
 
 def test_without_a_judge_nothing_is_asked(tmp_path):

@@ -143,10 +143,18 @@ MISTAKES = {
         "total = 100\n" + LEVELS + "[strata.margins]\na = { x = 50, z = 50 }",
         "Unknown value 'z'",
     ),
+    "margin lacks": (
+        "total = 100\n" + LEVELS + "[strata.margins]\na = { x = 100 }",
+        "lacks the value 'y'; write 0 for none of it",
+    ),
     "margin level": ("total = 100\n" + LEVELS + "[strata.margins]\nq = { x = 100 }", "names the level 'q'"),
     "targets lack": (
         "total = 100\n" + TWO_LEVELS + "[strata.targets]\nx = { 1 = 50, 2 = 50 }",
         "lacks the value 'y'",
+    ),
+    "targets unknown": (
+        "total = 9\n" + TWO_LEVELS + "[strata.targets]\nx = { 1 = 9, 2 = 0 }\ny = 0\nz = 0",
+        "Unknown value 'z' in \\[strata.targets\\]; allowed are 'x', 'y'",
     ),
     "targets shallow": (
         "total = 9\n" + TWO_LEVELS + "[strata.targets]\nx = 4\ny = 5",
@@ -167,6 +175,10 @@ MISTAKES = {
         "total = 5\n" + LEVELS + "[dimensions.t]\nvalues = { p = 2, q = 0.5 }",
         "not a mixture",
     ),
+    "dimension twice": (
+        "total = 5\n" + LEVELS + "[dimensions.t]\nvalues = [1, '1']",
+        "has the value '1' twice",
+    ),
     "dimension lacks": ("total = 5\n" + LEVELS + "[dimensions.t]\ndescription = 'd'", "lacks 'values'"),
     "check kind": (
         "total = 5\n" + LEVELS + "[strata.checks]\na = { kind = 'magic' }",
@@ -179,6 +191,14 @@ MISTAKES = {
     "check pattern": (
         "total = 5\n" + LEVELS + "[strata.checks]\na = { kind = 'regex', patterns = { x = '(' } }",
         "no regular expression",
+    ),
+    "check pattern kind": (
+        "total = 5\n" + LEVELS + "[strata.checks]\na = { kind = 'regex', patterns = { x = 5 } }",
+        "The pattern of 'x' is 5; a regular expression is wanted",
+    ),
+    "check without patterns": (
+        "total = 5\n" + LEVELS + "[strata.checks]\na = { kind = 'regex' }",
+        'A check of kind "regex" wants patterns = ',
     ),
     "check value": (
         "total = 5\n" + LEVELS + "[strata.checks]\na = { kind = 'regex', patterns = { q = 'q' } }",
@@ -199,6 +219,14 @@ MISTAKES = {
     "schema date": (
         "total = 5\n" + LEVELS + "[schema]\ntype = 'object'\n[schema.properties]\nd = { const = 2020-01-01 }",
         "quote it",
+    ),
+    "schema infinite": (
+        "total = 5\n" + LEVELS + "[schema]\ntype = 'object'\n[schema.properties]\nd = { enum = [1, inf] }",
+        "is inf; JSON has no such number",
+    ),
+    "template kind": (
+        "total = 5\n" + LEVELS + "[record]\nprompt = 5",
+        "prompt of \\[record\\] is 5; text is wanted",
     ),
     "template": (
         "total = 5\n" + LEVELS + "[record]\nprompt = '{q}'",
@@ -248,6 +276,13 @@ def test_a_missing_file_is_a_sentence(tmp_path):
 
 def test_a_folder_without_a_plan_is_a_sentence(tmp_path):
     with pytest.raises(ResumeError, match="holds no plan"):
+        read_planned_config(tmp_path)
+
+
+def test_a_plan_whose_configuration_was_changed_by_hand_is_a_sentence(tmp_path):
+    (tmp_path / "plan").mkdir()
+    (tmp_path / "plan" / "config.json").write_text('{"total": 0}')
+    with pytest.raises(ResumeError, match=r"config\.json is not what tasksel wrote \(.*\); plan again"):
         read_planned_config(tmp_path)
 
 

@@ -524,6 +524,22 @@ def test_a_wrong_schema_is_a_sentence():
         find_violations({"a": "b"}, {"properties": {"a": {"pattern": "("}}})
 
 
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        ({"pattern": "("}, r"A pattern of the schema is not a regular expression \(missing \)"),
+        ({"minLength": "x"}, r"The schema cannot be followed \("),
+        ({"type": "objekt"}, r"The schema cannot be followed \("),
+        ({"required": 5}, r"The schema cannot be followed \("),
+    ],
+)
+def test_what_a_reference_leads_to_may_be_wrong_too(part, sentence):
+    """Nothing looks at what stands under a name that JSON Schema does not know, until it is referred to."""
+    schema = {"properties": {"a": {"$ref": "#/parts"}, "b": {"$ref": "#/parts"}}, "parts": part}
+    with pytest.raises(ConfigError, match=sentence):
+        find_violations({"a": "x", "b": {}}, schema)
+
+
 def test_numbers_that_jsonschema_cannot_divide_are_a_violation():
     assert find_violations({"n": 10**400}, {"properties": {"n": {"multipleOf": 0.1}}})
 

@@ -104,6 +104,12 @@ def test_a_column_that_is_there_is_kept():
         (labelled(a=1), {"real": labelled(a=1), "targets": {"a": 1}}, ConfigError, "Either real data"),
         (labelled(a=1), {"real": labelled(b=1)}, ConfigError, "no label in common: 'a' against 'b'"),
         (labelled(a=1), {"real": labelled(a=1), "cap": 0.5}, ConfigError, "cap is 0.5"),
+        (
+            labelled(a=1, b=9),
+            {"real": labelled(a=1), "cap": 2.0},
+            ConfigError,
+            "cap is 2, and only 10.0% of the rows have a real label: at least 10 is wanted",
+        ),
         (labelled(a=1), {"real": labelled(a=1), "smoothing": -1}, ConfigError, "smoothing is -1"),
         (labelled(a=1), {"targets": {"a": 1.0}, "smoothing": 1}, ConfigError, "goes with --to"),
         (labelled(a=1), {"targets": {"a": 0.5, "b": 0.4}}, ConfigError, "sums to 0.9"),

@@ -1,9 +1,11 @@
 """Plans: exact counts, nested tiers, what a pool holds, what is missing, and the files."""
 
+import dataclasses
 import hashlib
 import io
 import itertools
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +20,9 @@ from typer.testing import CliRunner
 from tasksel.cli import app
 from tasksel.synthesis import plan, read_planned_config
 from tasksel.synthesis.config_file import parse_config
-from tasksel.synthesis.controlled_rounding import around
-from tasksel.synthesis.plan_examples import cut_counts
+from tasksel.synthesis.controlled_rounding import around, round_table
+from tasksel.synthesis.plan_examples import cut_counts, cut_tiers, plan_dimension
+from tasksel.synthesis.plan_findings import find_uneven_tiers
 from tasksel.terminal_synthesis_plan import print_plan
 from tasksel_core.errors import ConfigError, ResumeError, SchemaError
 
@@ -214,6 +217,19 @@ def test_tables_of_targets_may_hold_shares(targets, planned):
     assert made.cells["planned"].sum() == 100
 
 
+def test_a_whole_branch_of_targets_may_be_empty():
+    levels = {"a": ["x", "y"], "b": ["1", "2"], "c": ["p", "q"]}
+    targets = {"x": {"1": 0, "2": 0}, "y": {"1": {"p": 40, "q": 10}, "2": {"p": 25, "q": 25}}}
+    made = plan(config_of(100, levels, strata={"allocate": "fixed", "targets": targets}))
+    assert made.cells["planned"].to_list() == [0, 0, 0, 0, 40, 10, 25, 25]
+
+
+def test_counts_beside_shares_must_leave_them_something():
+    targets = {"phone": {"1": 200, "2": 10, "3": 10}, "laptop": {"1": 0.5, "2": 0.25, "3": 0.25}}
+    with pytest.raises(ConfigError, match=r"counts of .* sum to 220, more than the total of 100"):
+        plan(config_of(100, TWO_LEVELS, strata={"allocate": "fixed", "targets": targets}))
+
+
 def test_shares_that_nearly_sum_to_one_are_scaled_and_said():
     made = plan(
         config_of(
@@ -237,6 +253,52 @@ def test_a_contradiction_is_a_sentence_with_both_margins():
         match="product 'phone' wants 60, but may only stand with rating '1', '2', which has 50: 10 too",
     ):
         plan(config_of(100, TWO_LEVELS, strata=strata))
+
+
+@pytest.mark.parametrize(
+    ("total", "ones", "sentence"),
+    [
+        # Of three levels no more than two may be 1, so that their ones are at most twice the total.
+        (
+            100,
+            90,
+            "No table has all the margins asked for, given the strata that cannot occur: a '1' is off by",
+        ),
+        (1000, 667, "with a '0' off by .* examples: its margins leave some strata almost nothing"),
+    ],
+)
+def test_margins_that_contradict_each_other_only_together_are_told_of(total, ones, sentence):
+    levels = {level: ["0", "1"] for level in "abc"}
+    strata = {
+        "allocate": "fixed",
+        "margins": {level: {"0": total - ones, "1": ones} for level in levels},
+        "impossible": [dict.fromkeys(levels, "1")],
+    }
+    config = config_of(total, levels, strata=strata)
+    if total == 100:
+        with pytest.raises(ConfigError, match=sentence):
+            plan(config)
+        return
+    made = plan(config)
+    findings = " ".join(made.findings)
+    assert re.search(sentence, findings)
+    assert "No rounding was found that keeps every margin" in findings
+    assert made.examples.height == total
+
+
+def test_strata_that_give_way_to_margins_are_told_of(monkeypatch):
+    def given_way(*table, **settings):
+        return dataclasses.replace(round_table(*table, **settings), n_cells_off=2)
+
+    monkeypatch.setattr("tasksel.synthesis.targets.round_table", given_way)
+    findings = plan(config_of(60, TWO_LEVELS)).findings
+    assert findings[0] == "2 strata differ by 1 or more from their real target, so that the margins hold."
+
+
+def test_a_margin_whose_strata_are_all_ruled_out_is_a_sentence():
+    strata = {"allocate": "fixed", "margins": {"a": {"x": 0.5, "y": 0.5}}, "impossible": [{"a": "x"}]}
+    with pytest.raises(ConfigError, match="a 'x' wants 5, and every such stratum is ruled out"):
+        plan(config_of(10, {"a": ["x", "y"]}, strata=strata))
 
 
 def test_impossible_strata_get_nothing():
@@ -269,6 +331,20 @@ def test_a_deficit_counts_the_selection_where_there_is_one():
     pool, selection = pool_of({"phone/1": 30}), pool_of({"phone/1": 3})
     made = plan(config_of(60, TWO_LEVELS, strata={"allocate": "deficit"}), pool=pool, selection=selection)
     assert made.cells["planned"].to_list() == [7, 10, 10, 10, 10, 10]
+
+
+def test_a_selection_may_be_named_by_its_folder(tmp_path):
+    config = config_of(60, TWO_LEVELS, strata={"allocate": "deficit"})
+    held = pool_of({"phone/1": 3}).with_columns(id=pl.int_range(pl.len()).cast(pl.String))
+    (tmp_path / "selection").mkdir()
+    held.write_parquet(tmp_path / "selection" / "selected.parquet")
+    assert plan(config, selection=tmp_path / "selection").cells["held"].to_list() == [3, 0, 0, 0, 0, 0]
+
+
+def test_a_pool_of_nothing_but_impossible_strata_is_no_guide():
+    strata = {"allocate": "sqrt", "impossible": [{"product": "phone"}]}
+    with pytest.raises(ConfigError, match="holds no row of any stratum to be proportional to"):
+        plan(config_of(60, TWO_LEVELS, strata=strata), pool=pool_of({"phone/1": 3}))
 
 
 def test_nothing_missing_is_a_plan_of_nothing(tmp_path):
@@ -351,6 +427,21 @@ def test_a_shortfall_of_a_dimension_is_spread_as_the_configuration_says():
     assert made.cells["planned"].to_list() == [10] * 6
 
 
+def test_a_shortfall_of_a_dimension_is_spread_as_the_targets_say():
+    targets = {"phone": {"1": 10, "2": 10, "3": 10}, "laptop": {"1": 30, "2": 0, "3": 0}}
+    strata = {"allocate": "fixed", "targets": targets}
+    config = config_of(60, TWO_LEVELS, strata=strata, dimensions={"tone": {"values": ["calm", "angry"]}})
+    made = plan(config, shortfall=shortfall_of(("tone", "angry", 12)))
+    assert made.cells["planned"].to_list() == [2, 2, 2, 6, 0, 0]
+
+
+def test_a_share_of_no_edge_cases_plans_none():
+    config = config_of(20, TWO_LEVELS, edge={"share": 0.0})
+    assert counted(plan(config).examples, "edge") == {None: 20}
+    missing = plan(config, shortfall=shortfall_of(("edge", "unicode", 2)))
+    assert counted(missing.examples, "edge") == {"unicode": 2}
+
+
 def test_a_shortfall_of_a_level_is_kept():
     config = config_of(600, TWO_LEVELS)
     made = plan(
@@ -425,6 +516,32 @@ def test_fifty_by_fifty_and_three_levels_of_a_hundred_values():
     assert set(made.cells["planned"]) == {4}
     assert counted(made.examples.head(1_000), "a") == dict.fromkeys(values, 20)
     assert set(counted(made.examples.head(100), "a").values()) == {2}
+
+
+def test_values_are_laid_out_from_the_smallest_tier_where_that_fails_from_the_largest(monkeypatch):
+    """What happens once in a thousand plans: cells give way, and every sum of every tier stays."""
+    monkeypatch.setattr("tasksel.synthesis.plan_examples._cut_down", lambda *_: None)
+    strata, counts = cut_tiers(np.array([9, 7, 3, 1]), [6, 13, 20]), np.array([11, 6, 3])
+    for is_around in (True, False):
+        monkeypatch.setattr("tasksel.synthesis.plan_examples._is_around", lambda *_, answer=is_around: answer)
+        made = plan_dimension("tone", dict.fromkeys("xyz", 1.0), strata, counts=counts, seed=0)
+        assert [tier.sum(axis=1).tolist() for tier in made.tiers] == [tier.tolist() for tier in strata]
+        assert made.tiers[-1].sum(axis=0).tolist() == counts.tolist()
+        assert all((small <= large).all() for small, large in itertools.pairwise(made.tiers))
+        for tier in made.tiers:
+            assert np.abs(tier.sum(axis=0) - counts * tier.sum() / 20).max() < 1
+
+
+def test_a_tier_that_is_out_of_proportion_is_told_of():
+    config = config_of(10, {"a": ["x", "y"]}, tiers=[5, 10])
+    even, uneven = (
+        find_uneven_tiers(config, [np.array(small), np.array([8, 2])], []) for small in ([4, 1], [3, 2])
+    )
+    assert even == []
+    assert uneven == [
+        f"In the tier of 5, {name} are up to 1.00 from their share of it (2 of 2)."
+        for name in ("strata", "values of a")
+    ]
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=10).filter(sum))

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from rich.console import Console
 
 from tasksel.synthesis import probe_program
 from tasksel.synthesis.probe import ProbeSettings, probe
-from tasksel.synthesis.probe_batch import make_probe_examples, read_probe_batch
+from tasksel.synthesis.probe_batch import file_content, make_probe_examples, read_probe_batch
 from tasksel.synthesis.probe_program import parse_command, run_program
 from tasksel.synthesis.probe_results import RESULT_SCHEMA, category_figures, fisher_tail, next_batch
 from tasksel.synthesis.probe_signatures import plain_line, signature_of
@@ -303,6 +304,33 @@ def test_a_wrong_command_is_a_sentence(command, sentence):
         parse_command(command)
 
 
+def test_a_program_that_the_system_does_not_start_is_a_sentence(tmp_path):
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF and no more")
+    program.chmod(0o755)
+    with pytest.raises(ConfigError, match=r"program' cannot be started \(Exec format error\)\."):
+        run_program(parse_command(f"{program} {{file}}"), tmp_path, timeout_s=20)
+
+
+def test_a_system_without_process_groups_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "waitid")
+    with pytest.raises(ConfigError, match="process group, which this system does not have"):
+        run_once(tmp_path, "pass")
+
+
+def test_a_pipe_that_was_called_readable_and_is_not_is_waited_for(monkeypatch, tmp_path):
+    read, misses = os.read, iter([True] * 3)
+
+    def late(descriptor, size):
+        if size == probe_program.KEPT_BYTES and next(misses, False):
+            raise BlockingIOError
+        return read(descriptor, size)
+
+    monkeypatch.setattr("tasksel.synthesis.probe_program.os.read", late)
+    assert run_once(tmp_path, "import sys; sys.exit('error: late')").last_line == "error: late"
+    assert next(misses, None) is None
+
+
 # Continuing
 
 
@@ -322,6 +350,11 @@ def test_a_stopped_probe_runs_nothing_twice(tmp_path, tickets):
     assert len(path.read_text().splitlines()) == runs
     again = probe(command, tickets, out=tmp_path / "out", settings=settings)
     assert again == first
+    assert log.read_text().count("run") == runs
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "out" / "inputs").iterdir()}
+    shutil.rmtree(tmp_path / "out" / "inputs")
+    assert probe(command, tickets, out=tmp_path / "out", settings=settings) == first
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out" / "inputs").iterdir()} == kept != {}
     assert log.read_text().count("run") == runs
     content = path.read_bytes()
     path.write_bytes(content[:-20])  # the last line cut short, as a kill leaves it
@@ -402,6 +435,44 @@ def test_a_malformed_batch_is_a_sentence(tmp_path, name, content, sentence):
     (tmp_path / name).write_text(content)
     with pytest.raises((ConfigError, SchemaError), match=sentence):
         read_probe_batch(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, r"The schema .*s\.json cannot be read: it does not exist"),
+        (b"\xff\xfe", r"The schema .*s\.json cannot be read \("),
+        (b"[]", "holds list; a JSON Schema is an object"),
+        (b"{", "is not JSON"),
+    ],
+)
+def test_a_schema_that_is_none_is_a_sentence(tmp_path, tickets, content, sentence):
+    path = tmp_path / "s.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises((ConfigError, SchemaError), match=sentence):
+        read_probe_batch(tickets, schema=path)
+    path.write_text('\ufeff{"type": "object"}', encoding="utf-8")
+    assert read_probe_batch(tickets, schema=path).schema == {"type": "object"}
+
+
+def test_json_files_hold_an_item_or_a_list_of_them(tickets):
+    one, two = read_probe_batch(tickets).control[:2]
+    assert json.loads(file_content([one], "json")) == one.item
+    assert json.loads(file_content([one, two], "json")) == [one.item, two.item]
+    assert file_content([one, two], "jsonl").count(b"\n") == 2
+
+
+def test_a_probe_without_examples_or_a_folder_is_a_sentence(tmp_path, tickets):
+    command = python_command(tmp_path, "pass")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="file is a file; a folder for the results is wanted"):
+        probe(command, tickets, out=tmp_path / "file")
+    empty, schema = tmp_path / "empty.jsonl", tmp_path / "any.json"
+    empty.write_text("[]\n")  # nothing of it can be changed, and no ordinary example shall be run
+    schema.write_text("{}")
+    with pytest.raises(ConfigError, match=r"empty\.jsonl has no example that the program could be run on"):
+        probe(command, empty, out=tmp_path / "out", schema=schema, settings=ProbeSettings(control=0))
 
 
 def test_a_missing_batch_and_a_folder_that_is_no_run_are_sentences(tmp_path):

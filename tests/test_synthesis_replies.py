@@ -40,6 +40,8 @@ items = st.lists(st.fixed_dictionaries({"text": texts, "rating": st.integers()})
         ("\n".join(map(json.dumps, TWO)), ("json-lines",)),
         (",\n".join(map(json.dumps, TWO)), ("json-lines",)),
         ("".join(map(json.dumps, TWO)), ("json-lines",)),
+        ("\n".join(map(json.dumps, TWO)) + "\nI hope that helps.", ("json-lines",)),
+        ("\n".join(map(json.dumps, TWO)) + '\n{"text": "cut', ("json-lines",)),
         (PLAIN.replace("}]", ",},]").replace("}, {", ",\n}, {"), ("trailing-comma",)),
         (PLAIN[:-1], ("truncated",)),
         (PLAIN[:-1] + ', {"text": "c", "ra', ("truncated",)),

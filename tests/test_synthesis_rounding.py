@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasksel.synthesis.controlled_rounding import around, largest_remainder, round_table
+from tasksel.synthesis.rounding_search import search_table
 from tasksel.synthesis.table_flow import Bounds, InfeasibleTableError, fit_table
 from tasksel_core.errors import ArrayError
 
@@ -51,6 +52,47 @@ def test_two_levels_are_rounded_exactly(table):
         assert_around(counts, real)
     assert rounded.counts.sum() == round(table.sum())
     assert (rounded.misses, rounded.n_cells_off) == ((), 0)
+
+
+ALL_TABLES = np.array(list(itertools.product(range(3), repeat=6))).reshape(-1, 3, 2)
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=200)
+def test_a_table_within_bounds_is_found_wherever_there_is_one(seed):
+    """Bounds of cells, sums and total around a random table, some of them out of its reach."""
+    rng = np.random.default_rng(seed)
+    low = rng.integers(0, 2, (3, 2))
+    high = np.minimum(low + rng.integers(0, 3, (3, 2)), 2)
+    start, aim = (rng.integers(low, high + 1) for _ in range(2))
+
+    def bounds(sums):
+        lower = sums - rng.integers(-1, 3, sums.shape)
+        return lower, lower + rng.integers(0, 3, sums.shape)
+
+    (rows, columns), total = map(bounds, (aim.sum(axis=1), aim.sum(axis=0))), bounds(aim.sum())
+    fits = (low <= ALL_TABLES) & (high >= ALL_TABLES)
+    is_there = fits.all(axis=(1, 2))
+    for sums, (least, most) in (
+        (ALL_TABLES.sum(axis=2), rows),
+        (ALL_TABLES.sum(axis=1), columns),
+        (ALL_TABLES.sum(axis=(1, 2))[:, None], total),
+    ):
+        is_there &= ((least <= sums) & (sums <= most)).all(axis=1)
+    arguments = (start, low, high, Bounds(*rows), Bounds(*columns), tuple(map(int, total)))
+    if not is_there.any():
+        with pytest.raises(InfeasibleTableError):
+            fit_table(*arguments)
+        return
+    found = fit_table(*arguments)
+    assert (ALL_TABLES[is_there] == found).all(axis=(1, 2)).any()
+
+
+def test_a_search_that_may_change_nothing_ends():
+    start = np.array([[2, 1], [0, 3]])
+    for wanted in ([2, 4], [3, 3]):
+        sums = [Bounds.exactly(np.array(wanted)), Bounds.exactly(start.sum(axis=0))]
+        assert (search_table(start, start, start, sums, 6) == start).all()
 
 
 @given(real_tables(1))

@@ -255,6 +255,19 @@ def test_a_duplicate_stays_one_whatever_its_case_and_spaces(server, plan):
     assert set(summary.rejects) == {"duplicate"}
 
 
+@pytest.mark.parametrize(
+    ("bad", "detail"),
+    [({"rating": float("nan")}, "nan"), ({"text": " " * 12}, "the prompt made of it is empty")],
+)
+def test_an_item_that_makes_no_record_is_kept_as_it_was(server, plan, bad, detail):
+    server.play = lambda asked: (200, completion(json.dumps([{**each, **bad} for each in asked.items])))
+    run = plan(total=4, tiers=[4])
+    assert generate(run).rejects == {"schema": 8}
+    kept = rejects(run)[0]
+    assert detail in kept["detail"].lower()
+    assert (str(kept["item"]).count("nan") > 0) == (detail == "nan")
+
+
 def test_overload_failures_and_hangs_pass(server, plan):
     server.first_times(
         (429, "slow down", {"Retry-After": "0.01"}),
@@ -348,6 +361,17 @@ def test_a_request_that_timed_out_is_counted_and_no_measure_of_what_replies_take
     assert (spent.replies, spent.output_tokens, spent.is_estimate) == (5, 4 * 40 + 1024, True)
     assert describe_status(run).output_tokens == spent.output_tokens
     assert rehearse(run).output_tokens == 4 * 40 * 12 // 8
+
+
+def test_a_tier_is_finished_though_a_larger_one_was_begun(server, plan):
+    run = plan(limits={"concurrency": 1, "max_requests": 6})
+    begun = generate(run)
+    assert 8 < begun.accepted < 20
+    assert not begun.is_finished
+    smaller = generate(run, tier=8)
+    assert (smaller.planned, smaller.accepted, smaller.is_finished, smaller.sent) == (8, 8, True, 0)
+    assert records(run).height == begun.accepted
+    assert (run / "generation" / "manifest.json").exists()
 
 
 def test_money_is_counted_from_the_price_alone(server, plan):
@@ -463,6 +487,26 @@ def test_replies_to_other_settings_are_not_used(server, plan):
     assert len(server.seen) == 2 * asked
 
 
+@pytest.mark.parametrize("n_items", [1, 2])
+def test_paid_replies_that_no_question_leads_to_any_more_are_used(server, plan, monkeypatch, n_items):
+    """The first reply was half good, so that one item was asked again; now it is read as not good at all."""
+
+    def half_good(asked):
+        items = [*asked.items[:-1], {**asked.items[-1], "rating": 9}]
+        return 200, completion(f"```json\n{json.dumps(items)}\n```")
+
+    server.first_times(half_good)
+    run = plan(total=8, tiers=[8], limits={"concurrency": 1}, request={"items": n_items})
+    assert generate(run).steps == {"corrections": 1}
+    asked = len(server.seen)
+    monkeypatch.setattr(replies, "_FENCE", replies.re.compile(r"(?!)"))
+    monkeypatch.setattr(replies, "_brackets", lambda _: [])
+    again = reparse(run)
+    assert (again.accepted, again.steps["adopted replies"]) == (9 - n_items, 1)
+    assert generate(run).accepted == 8
+    assert len(server.seen) == asked + n_items - 1
+
+
 def test_half_a_line_at_the_end_of_the_journal_is_asked_again(server, plan):
     run = plan()
     generate(run)
@@ -490,6 +534,7 @@ def test_a_rehearsal_sends_and_writes_nothing(server, plan):
     assert found.first_request[1][1] != server.seen[0][1]["messages"][1]["content"], (
         "a tier is a request's limit"
     )
+    assert json.loads(json.dumps(found.to_dict()))["requests"] == 8
     after = rehearse(run)
     assert (after.accepted, after.requests) == (8, 4)
     assert after.output_tokens == 4 * 40 * 12 // 8

@@ -21,7 +21,15 @@ from tasksel.intervals import Interval
 from tasksel.run_folder import write_json
 from tasksel.synthesis import validation_inputs
 from tasksel.synthesis.config_file import config_content, parse_config
-from tasksel.synthesis.gates import GATES, Gate, figure_gate, rate_gate, read_rules, unmeasured_gate
+from tasksel.synthesis.gates import (
+    GATES,
+    Gate,
+    describe_power,
+    figure_gate,
+    rate_gate,
+    read_rules,
+    unmeasured_gate,
+)
 from tasksel.synthesis.power import (
     missing_share_power,
     rate_check_power,
@@ -335,6 +343,59 @@ def test_vectors_find_repeats_and_copies_and_broken_ones_are_left_out(tmp_path):
     assert "dimensions" in gate_of(other, "embedding_copies").reason
 
 
+# What cannot be measured
+
+
+def unmeasured(validation):
+    return {gate.name: gate.reason for gate in validation.gates if gate.outcome == "not measured"}
+
+
+def test_what_the_configuration_does_not_say_is_not_measured(tmp_path):
+    content = {each: CONTENT[each] for each in CONTENT if each not in ("language", "edge")}
+    content |= {
+        "record": {"prompt": CONTENT["record"]["prompt"]},
+        "dimensions": {
+            "tone": {"values": {"calm": 1.0, "angry": 0.0}, "check": CONTENT["dimensions"]["tone"]["check"]}
+        },
+    }
+    planned = planned_examples().with_columns(
+        pl.lit("calm").alias("tone"), pl.lit(None, pl.String).alias("edge")
+    )
+    run = save_run(tmp_path / "run", good_records(planned), content, planned)
+    reasons = unmeasured(validate(run))
+    assert reasons["answered"] == "[record] has no response, so the records wait for labels"
+    assert reasons["language"] == "the configuration names no language"
+    assert reasons["edge_share"] == "the plan has no edge cases"
+    assert reasons["length"] == reasons["copies"] == "no real rows were given"
+    run = save_run(tmp_path / "run", good_records(planned), {**content, "language": "Klingon"}, planned)
+    assert unmeasured(validate(run))["language"] == "the language 'klingon' is not one that is told apart"
+
+
+def test_few_real_rows_and_vectors_tell_nothing(tmp_path, monkeypatch):
+    records = good_records(planned_examples())
+    run = save_run(tmp_path / "run", records)
+    vectors = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    real = pl.DataFrame({"prompt": ["one", "two", "three"]})
+    given = {"real": real[:1], "synthetic_embeddings": vectors, "real_embeddings": vectors[:1]}
+    reasons = unmeasured(validate(run, **given))
+    assert reasons["length"] == "1 real rows tell little of lengths; 50 would"
+    assert reasons["coverage"] == "1 real and 180 written vectors are too few"
+    given |= {"real": real[:2], "real_embeddings": vectors[:2]}
+    assert unmeasured(validate(run, **given))["coverage"].startswith("coverage could not be calibrated: ")
+    reasons = unmeasured(validate(run, real=real, synthetic_embeddings=vectors))
+    assert reasons["embedding_copies"] == "no embeddings of real rows were given"
+
+    def fail(*_):
+        raise SchemaError("The schema is none.")
+
+    monkeypatch.setattr("tasksel.synthesis.text_measures._prove", fail)
+    reasons = unmeasured(validate(run))
+    assert reasons["edge:unicode"] == reasons["edge:very-short"] == "The schema is none."
+    edges = records.filter(pl.col("edge").is_not_null())
+    none = validate(save_run(tmp_path / "edges", edges), real=real)
+    assert unmeasured(none)["copies"] == "there are no such rows"
+
+
 # What the records may look like
 
 
@@ -404,6 +465,42 @@ def test_runs_without_plan_or_records_are_refused(tmp_path):
     (run / "generation" / "records.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(ResumeError, match="cannot be read"):
         validate(run)
+    path = run / "plan" / "examples.parquet"
+    pl.read_parquet(path).drop("tone").write_parquet(path)
+    with pytest.raises(ResumeError, match=r"examples\.parquet has no column 'tone'; plan again"):
+        validate(run)
+
+
+@pytest.mark.parametrize(
+    ("records", "sentence"),
+    [
+        (b"PAR1 no", r"The records given\.parquet cannot be read as Parquet"),
+        (
+            pl.DataFrame({"plan_id": ["a", "b"], "prompt": ["x", None]}),
+            "1 of the records in .* have no prompt",
+        ),
+        (
+            pl.DataFrame({"plan_id": ["a"], "prompt": ["x"], "response": [b"\xff"]}),
+            "have columns that are no text",
+        ),
+    ],
+)
+def test_records_that_are_none_are_a_sentence(tmp_path, records, sentence):
+    path = tmp_path / "given.parquet"
+    if isinstance(records, bytes):
+        path.write_bytes(records)
+    else:
+        records.write_parquet(path)
+    with pytest.raises(SchemaError, match=sentence):
+        validate(save_run(tmp_path / "run"), records=path)
+
+
+def test_a_model_makes_the_vectors_of_records_and_real_rows(tmp_path):
+    pytest.importorskip("transformers", reason="the extra hf is not installed")
+    records = good_records(planned_examples())[:6]
+    run = save_run(tmp_path / "run", records)
+    found = validate(run, embedding_model="demo", real=records.select("prompt"))
+    assert gate_of(found, "embedding_copies").value == 1.0
 
 
 def test_embeddings_are_given_in_one_way(tmp_path):
@@ -544,6 +641,29 @@ def test_from_the_wanted_rows_on_the_power_is_there(allowed, true):
     assert all(rate_check_power(n, allowed, true) >= 0.8 for n in range(wanted, wanted + 120))
     assert rate_check_power(wanted - 1, allowed, true) < 0.8
     assert rows_for_rate_check(0.1, 0.1) is None
+
+
+def test_a_rate_that_is_hardly_too_high_wants_more_rows_than_anybody_has():
+    assert rows_for_rate_check(0.1, 0.100001) is None
+    said = describe_power(100, "a rate of 10.0001 %", 0.5, None)
+    assert said.endswith("; a million would not do for .80.")
+    assert rate_check_power(0, 0.1, 0.5) == 0.0
+
+
+@pytest.mark.parametrize("shares", [(-0.1, 0.5), (0.5, 1.1), (0.5, float("nan"))])
+def test_what_is_no_share_has_no_power(shares):
+    with pytest.raises(ConfigError, match="a share from 0 to 1 is wanted"):
+        rate_check_power(100, *shares)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "true"), [(0.1, 0.102), (0.1, 0.098), (0.0, 0.0), (0.1, 1.0), (1.0, 1.0)]
+)
+def test_many_rows_are_counted_by_the_normal_curve_as_few_are_exactly(allowed, true, monkeypatch):
+    monkeypatch.setattr("tasksel.synthesis.power._EXACT_ROWS", 20_000)
+    exact = rate_check_power(20_000, allowed, true)
+    monkeypatch.setattr("tasksel.synthesis.power._EXACT_ROWS", 19_999)
+    assert rate_check_power(20_000, allowed, true) == pytest.approx(exact, abs=0.005)
 
 
 def test_the_power_of_a_short_value_is_that_of_the_exact_test():

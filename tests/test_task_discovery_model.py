@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import numpy as np
@@ -68,6 +69,61 @@ def test_a_damaged_model_is_refused(folder, damage, error, said):
     damage(folder)
     with pytest.raises(error, match=said):
         load_task_model(folder)
+
+
+def rewrite(folder, name, content):
+    """Change a file of a model and its hash, as somebody does who writes such files himself."""
+    (folder / name).write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = hashlib.sha256(content).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"center_tasks": [99] * 4}, "a template or center belongs to a task that is not there"),
+        ({"center_tasks": [0]}, r"the centers are of float32 and shape \(4, 24\)"),
+        ({"tasks": None}, "not iterable"),
+        ({"least_similarity": "x"}, "could not convert"),
+    ],
+)
+def test_a_model_that_says_nonsense_is_refused(folder, change, said):
+    content = json.loads((folder / "tasks.json").read_text())
+    assert len(content["center_tasks"]) == 4
+    rewrite(folder, "tasks.json", json.dumps(content | change).encode())
+    with pytest.raises(ResumeError, match=f"is not a task model as tasksel writes it .*{said}"):
+        load_task_model(folder)
+
+
+def test_a_model_is_not_written_over_a_file(folder, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ConfigError, match="file is a file; allowed: a folder to write the task model to"):
+        save_task_model(load_task_model(folder), tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_run_folder_that_does_not_say_what_made_its_vectors_is_of_an_unknown_model(planted, tmp_path):
+    frame, vectors = planted
+    np.save(tmp_path / "vectors.npy", vectors)
+    embed(frame, out=tmp_path / "run", embed_from=str(tmp_path / "vectors.npy"))
+    path = tmp_path / "run" / "embeddings" / "settings.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model": None}))
+    found = discover_tasks(frame, embeddings=str(tmp_path / "run"))
+    assert found.model.embedding["sha256"] is None
+
+
+def test_prompts_of_templates_alone_whose_vectors_cancel_out_have_no_centers():
+    """Of each template half the vectors point one way and half the other, so that their mean is nothing."""
+    prompts = [
+        f"{begin}: number {n}"
+        for begin in ("Translate to French", "Write a short summary")
+        for n in range(10)
+    ]
+    vectors = np.tile(np.array([[1.0, 0.0], [-1.0, 0.0]], dtype=np.float32), (10, 1))
+    found = discover_tasks(pl.DataFrame({"prompt": prompts}), embeddings=vectors)
+    assert found.frame["task"].value_counts()["count"].to_list() == [10, 10]
+    assert len(found.model.centers) == 0
 
 
 def test_no_folder_is_a_sentence(tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from planted_tasks import agreement
 from tasksel.task_discovery.agreement import adjusted_rand_index
 from tasksel.task_discovery.cluster_number import candidate_numbers, choose_number
+from tasksel.task_discovery.clustering import density_clusters
 from tasksel.task_discovery.granularity import granularity_report
 from tasksel.task_discovery.task_names import clean_name, name_tasks, unique_names
 from tasksel.task_discovery.term_counts import term_shares
@@ -112,6 +113,28 @@ def test_finer_cuts_split_and_coarser_merge():
     assert report["tasks"].to_list() == [2, 6, 12]
     assert report["largest"].to_list()[0] >= 120
     assert report.filter("is_found")["tasks"].to_list() == [6]
+
+
+def test_a_task_of_equal_prompts_or_with_two_halves_that_point_the_same_way_is_not_split(monkeypatch):
+    labels = np.zeros(20, dtype=np.int64)
+    equal = np.ones((20, 4), dtype=np.float32)
+    assert granularity_report(equal, labels, budget=5, numbers=(2,))["tasks"].to_list() == [1]
+    monkeypatch.setattr(
+        "tasksel.task_discovery.granularity.k_means",
+        lambda points, number, **_: (np.ones((number, 16), dtype=np.float32), None, 9.0),
+    )
+    assert granularity_report(blobs(2, 10), labels, budget=5, numbers=(2,))["tasks"].to_list() == [1]
+
+
+def test_as_many_tasks_as_asked_for_need_no_finer_cut():
+    report = granularity_report(blobs(3), np.repeat(np.arange(3), 60), budget=30, numbers=(1, 3))
+    assert report["tasks"].to_list() == [1, 3]
+
+
+def test_too_few_prompts_are_no_dense_region():
+    pytest.importorskip("sklearn", reason="the extra tasks is not installed")
+    found = density_clusters(blobs(2, n_each=2), np.arange(4), min_rows=5, seed=0)
+    assert found.centers.shape == (0, 16)
 
 
 def test_shares_of_terms_are_those_of_the_naive_count():

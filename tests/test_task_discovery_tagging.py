@@ -103,6 +103,26 @@ def test_a_fence_around_the_object_is_no_harm(tag):
     assert "Film reviews" in found.tasks["task"].to_list()
 
 
+def test_a_question_that_the_server_refuses_leaves_one_name_as_it_was(tag):
+    found = tag(lambda asked: (400, "no") if "Translate" in asked.text else named("Group"))
+    assert found.manifest["tagging"]["replies"] == {"named": 6, "refused": 1}
+    assert any("1 task keeps its name" in note for note in found.notes)
+
+
+def test_naming_says_how_far_it_is(planted, server, tmp_path):
+    server.play = lambda asked: named("Group")
+    shown = []
+    discover_tasks(
+        planted[0],
+        embeddings=planted[1],
+        n_tasks=7,
+        out=tmp_path / "pool2.parquet",
+        tagging=TagSettings(Endpoint(server.url), "namer", concurrency=1),
+        progress=lambda label, _: lambda *state: shown.append((label, *state)),
+    )
+    assert [each for each in shown if each[0] == "Naming"] == [("Naming", n, 7, 0) for n in range(1, 8)]
+
+
 def test_a_cap_ends_the_asking_and_says_so(tag, server):
     found = tag(lambda asked: named("Group"), max_requests=3)
     assert len(server.seen) == 3

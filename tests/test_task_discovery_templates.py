@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from planted_tasks import agreement
 from tasksel.task_discovery.template_tree import _shared_length, find_shared_starts
-from tasksel.task_discovery.templates import Template, match_templates, mine_templates, normalised
+from tasksel.task_discovery.templates import (
+    Template,
+    _enough,
+    match_templates,
+    mine_templates,
+    normalised,
+)
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 WORDS = st.lists(st.sampled_from(["add", "the", "cat", "dog:", "sum.", "x\ny", "ä", "翻訳"]), max_size=9)
@@ -74,6 +80,14 @@ def test_a_wrapper_of_the_whole_pool_is_no_task():
 
 def test_repeats_of_one_prompt_are_no_template():
     assert mined(["Tell me a joke about cats, please: now."] * 50)[0] == []
+
+
+def test_a_template_whose_prompts_have_longer_ones_is_dropped():
+    texts = pl.Series(["add the cat", "add the dog", "add one"])
+    short, long = Template("add", ""), Template("add the", "")
+    assert _enough(texts, [short, long], 2) == [long]
+    assert _enough(texts, [short, long], 1) == [short, long]
+    assert _enough(texts, [short, long], 3) == []
 
 
 def test_a_new_prompt_matches_whole_words_only():

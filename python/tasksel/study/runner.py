@@ -224,24 +224,23 @@ class _StudyRun:
         assert oracle is not None  # noqa: S101 - asked for only then; for the type checker
         places = [(world.name, run) for run in range(oracle.runs)]
         trainings = sorted(self.workers.map("plan_dose_run", places), key=lambda each: each.seed)
+        draws = [self.work.find_dose_draw(*place) for place in places]
+        doses = [self.work.dose_of_run(draw, run) for run, draw in enumerate(draws)]
+        names = sorted(doses[0])
+        if any(sorted(dose) != names for dose in doses):
+            raise ConfigError(
+                f"World {world.name!r}: its seeds have different tasks, so their gains cannot be measured; "
+                "leave n_tasks out."
+            )
         self._run_trainings(trainings)
-        doses, figures, names = [], [], None
-        for run, training in enumerate(trainings):
-            draw = self.work.find_dose_draw(world.name, run)
-            dose = self.work.dose_of_run(draw, run)
+        figures = []
+        for training in trainings:
             rows = self.results[training.key]["tasks"]
             found = {row["task"]: row[self.study.primary] for row in rows}
-            if names is None:
-                names = sorted(dose)
-            if sorted(dose) != names or any(name not in found for name in names):
-                raise ConfigError(
-                    f"World {world.name!r}: its seeds have different tasks, so their gains cannot be "
-                    "measured; leave n_tasks out."
-                )
-            doses.append([dose[name] for name in names])
             figures.append([found[name] for name in names])
         sign = direction_of(self.study.primary)
-        levels, curves = fit_gain_curves(np.array(doses), sign * np.array(figures))
+        given = np.array([[dose[name] for name in names] for dose in doses])
+        levels, curves = fit_gain_curves(given, sign * np.array(figures))
         path = self.work.gains_path(world.name)
         make_folder(path.parent)
         write_json(
@@ -249,7 +248,7 @@ class _StudyRun:
             {
                 "metric": self.study.primary,
                 "levels": levels.tolist(),
-                "curves": {name: curve.tolist() for name, curve in zip(names or [], curves, strict=True)},
+                "curves": {name: curve.tolist() for name, curve in zip(names, curves, strict=True)},
             },
         )
 

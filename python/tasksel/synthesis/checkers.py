@@ -193,8 +193,6 @@ def _default_check(config: SynthesisConfig, name: str) -> CheckConfig | None:
 
 def read_items(records: pl.DataFrame) -> list[Any]:
     """Parse the column ``item``; None where it is null or is no JSON."""
-    if "item" not in records.columns:
-        return [None] * records.height
     return [_parsed(text) for text in records["item"].to_list()]
 
 

@@ -234,12 +234,6 @@ class StrataConfig:
         """Number of values a level."""
         return tuple(map(len, self.levels.values()))
 
-    def is_possible(self, values: Mapping[str, str]) -> bool:
-        """Whether a stratum, level -> value, may occur."""
-        return not any(
-            all(values[level] == value for level, value in each.items()) for each in self.impossible
-        )
-
     def combinations(self) -> Iterator[tuple[str, ...]]:
         """Give the level values of every stratum, the last level running fastest; impossible ones too."""
         return itertools.product(*self.levels.values())

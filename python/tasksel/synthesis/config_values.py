@@ -169,21 +169,19 @@ def check_json(where: str, value: Any) -> None:
         raise ConfigError(f"{where} is a {type(value).__name__} ({value}); JSON has none, so quote it.")
 
 
-def template_fields(where: str, template: Any) -> tuple[str, ...]:
+def template_fields(where: str, template: str) -> tuple[str, ...]:
     """Return the fields that a template names in braces, in order, each once; ``{{`` is a brace.
 
     Raises
     ------
     ConfigError
-        The template is not text, a brace is not closed, or a field has no plain name.
+        A brace is not closed, or a field has no plain name.
 
     Examples
     --------
     >>> template_fields("prompt", "{text} ({product}), {{as is}}")
     ('text', 'product')
     """
-    if not isinstance(template, str):
-        raise ConfigError(f"{where} is {template!r}; text with fields in braces is wanted.")
     names = []
     try:
         for _, name, form, conversion in string.Formatter().parse(template):

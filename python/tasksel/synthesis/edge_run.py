@@ -173,15 +173,11 @@ def _open_examples(
     is_there = pl.col("plan_id").is_in(pl.Series(sorted(there), dtype=pl.String).implode())
     is_replaced = pl.col("plan_id").is_in(pl.Series(sorted(replaced), dtype=pl.String).implode())
     wanted = examples.filter(pl.col("edge").is_not_null() & (~is_there | is_replaced))
-    if "tier" not in examples.columns:
-        return wanted
     reached = examples.filter(is_there)["tier"].max()
     return wanted.filter(pl.col("tier") <= reached) if reached is not None else wanted
 
 
 def _prove(records: pl.DataFrame, originals: Mapping[str, Any], config: SynthesisConfig) -> pl.DataFrame:
-    if "edge" not in records.columns:
-        records = records.with_columns(edge=pl.lit(None, dtype=pl.String))
     labels = label_fields(config)
     return prove_records(records, config.schema, config=config.edge, labels=labels, originals=originals)
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tasksel.pool import PoolSource
+    from tasksel.synthesis.config import EdgeConfig
     from tasksel.synthesis.held_counts import HeldCounts
     from tasksel.synthesis.shortfall import ShortfallSource
 
@@ -290,18 +291,15 @@ def _plan_dimensions(
         counts += largest_remainder(list(each.values.values()), total - int(counts.sum()))
         planned.append(plan_dimension(each.name, each.shares, tiers, counts=counts, seed=config.seed))
     if config.edge is not None:
-        weights, counts = _edge_counts(config, total, missing)
+        weights, counts = _edge_counts(config.edge, total, missing)
         planned.append(plan_dimension(EDGE, weights, tiers, counts=counts, seed=config.seed))
     return planned
 
 
 def _edge_counts(
-    config: SynthesisConfig, total: int, missing: Mapping[str, Mapping[str, int]] | None
+    edge: EdgeConfig, total: int, missing: Mapping[str, Mapping[str, int]] | None
 ) -> tuple[dict[str | None, float], NDArray[np.int64]]:
     """Return the categories, None for ordinary examples first, and how many examples each gets."""
-    edge = config.edge
-    if edge is None:
-        return {None: 1.0}, np.array([total])
     weights = edge.weights
     if missing is not None:
         counts = np.array([missing.get(EDGE, {}).get(name, 0) for name in weights], dtype=np.int64)

@@ -73,11 +73,6 @@ class ProgramRun:
         """Whether it ended in any way but with exit code 0."""
         return self.outcome != "ok"
 
-    @property
-    def complained(self) -> bool:
-        """Whether it spoke of an error and yet ended with exit code 0."""
-        return not self.failed and self.error_line is not None
-
     def to_dict(self) -> dict[str, Any]:
         """Return the run as JSON-compatible values."""
         return asdict(self)

@@ -220,8 +220,6 @@ def _unwrapped(value: Any, fields: Collection[str]) -> tuple[list[Any] | None, t
         if fields and not set(value) & set(fields):
             return None, ()
         return [value], (*repairs, "single-object")
-    if not isinstance(value, list):
-        return None, ()
     if value and all(_is_item_wrapper(each, fields) for each in value):
         return [next(iter(each.values())) for each in value], (*repairs, "item-wrapper")
     return value, tuple(repairs)

@@ -70,8 +70,6 @@ class NumberChoice:
     @property
     def reason(self) -> str:
         """Why this number, as a sentence."""
-        if self.curve.height == 1:
-            return f"{self.n_clusters:,} is the only number in the range."
         best = self.curve.filter(pl.col("stability") == pl.col("stability").max()).row(0, named=True)
         own = self.curve.filter("is_chosen").row(0, named=True)
         stable = ", ".join(f"{number:,}" for number in self.curve.filter("is_stable")["clusters"])
