@@ -212,6 +212,10 @@ MISTAKES = {
         "total = 5\n" + LEVELS + "[edge]\ncategories = { odd = 1 }",
         "Unknown edge category 'odd'",
     ),
+    "edge ask": (
+        "total = 5\n" + LEVELS + "[edge]\nask_model = 'no'",
+        "ask_model of \\[edge\\] is 'no'; true or false",
+    ),
     "edge share": ("total = 5\n" + LEVELS + "[edge]\nshare = 8", "from 0 to 1"),
     "edge custom": ("total = 5\n" + LEVELS + "[edge.custom.odd]\npattern = 'x'", "lacks 'instruction'"),
     "edge own name": ("total = 5\n" + LEVELS + "[edge.custom.unicode]\ninstruction = 'x'", "choose another"),

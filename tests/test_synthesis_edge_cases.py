@@ -517,6 +517,12 @@ def test_whole_numbers_beside_others_are_numbers():
     assert infer_schema([1, 2.5, "x", None]) == {"type": ["null", "number", "string"]}
 
 
+def test_texts_that_are_all_written_like_dates_are_dates():
+    assert infer_schema(["2024-01-31", "2024-02-29"])["format"] == "date"
+    assert infer_schema(["2024-01-31", "2024-02-29T10:00:00Z"])["format"] == "date-time"
+    assert "format" not in infer_schema(["2024-01-31", "soon"])
+
+
 def test_a_wrong_schema_is_a_sentence():
     with pytest.raises(ConfigError, match="The JSON Schema is wrong"):
         find_violations({}, {"type": "text"})

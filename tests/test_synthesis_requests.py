@@ -155,6 +155,9 @@ def test_what_the_plan_knows_is_set_in_the_schema_in_the_type_of_the_field():
     assert (first["rating"], second["rating"]) == ({"const": 1}, {"const": 5})
     assert (first["mood"], second["mood"]) == ({"const": "calm"}, {"const": "angry"})
     assert first["product"] == {"type": "boolean"}, "'phone' is no boolean"
+    array = write_request(config, [example(1, "true/1"), example(2, "null/1")]).chat.schema
+    kinds = [item["properties"]["product"] for item in array["prefixItems"]]
+    assert kinds == [{"const": True}, {"type": "boolean"}]
     assert first["text"] == schema["properties"]["text"]
 
 

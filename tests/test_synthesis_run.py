@@ -507,6 +507,19 @@ def test_paid_replies_that_no_question_leads_to_any_more_are_used(server, plan, 
     assert len(server.seen) == asked + n_items - 1
 
 
+def test_what_was_no_reply_is_no_use_to_another_way_of_reading(server, plan, monkeypatch):
+    """The correction was refused and the item asked for anew: of the two only the second gives it."""
+    bad = f"```json\n{json.dumps([{'text': 'A text of some length.', 'rating': 9}])}\n```"
+    server.first_times((200, completion(bad)), (400, "not this one"))
+    run = plan(total=4, tiers=[4], limits={"concurrency": 1}, request={"items": 1})
+    assert generate(run).accepted == 4
+    asked = len(server.seen)
+    monkeypatch.setattr(replies, "_FENCE", replies.re.compile(r"(?!)"))
+    monkeypatch.setattr(replies, "_brackets", lambda _: [])
+    assert reparse(run).accepted == 4
+    assert len(server.seen) == asked
+
+
 def test_half_a_line_at_the_end_of_the_journal_is_asked_again(server, plan):
     run = plan()
     generate(run)

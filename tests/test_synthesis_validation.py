@@ -38,7 +38,8 @@ from tasksel.synthesis.power import (
     smallest_n,
     unseen_value_power,
 )
-from tasksel.synthesis.validation import validate
+from tasksel.synthesis.realised import DimensionResult, ValueResult
+from tasksel.synthesis.validation import _prove_distribution, validate
 from tasksel.terminal_synthesis_validate import _figure, _print_proofs, print_validation
 from tasksel_core.errors import ConfigError, ResumeError, SchemaError
 
@@ -685,6 +686,14 @@ def test_the_power_of_a_missing_share_rises_with_rows_and_falls_with_cells():
     assert missing_share_power(0, 0.2, 25) == 0.0
     with pytest.raises(ConfigError):
         missing_share_power(10, 1.0, 5)
+
+
+def test_one_planned_value_has_no_rarest_to_be_noticed():
+    values = [ValueResult("calm", 5, 5, 4), ValueResult("angry", 0, 0, 1)]
+    result = DimensionResult("tone", "classifier", n_rows=5, values=values)
+    assert _prove_distribution(result, 1) is None
+    result.values[1] = ValueResult("angry", 5, 5, 1)
+    assert _prove_distribution(result, 1)["value"] == "angry"
 
 
 def test_what_was_written_is_read_from_any_item():

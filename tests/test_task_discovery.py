@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import polars as pl
@@ -263,6 +264,17 @@ def test_embeddings_that_are_not_finite_are_refused(planted):
     vectors[7, 0] = np.nan
     with pytest.raises(SchemaError, match=r"row 8 holds NaN"):
         discover_tasks(frame, embeddings=vectors)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pool_is_written_to_a_file_and_nothing_else(planted, tmp_path):
+    (tmp_path / "folder.parquet").mkdir()
+    os.mkfifo(tmp_path / "pipe.parquet")
+    for name, said in (("folder", "is a folder"), ("pipe", "is not a regular file")):
+        with pytest.raises(
+            ConfigError, match=rf"{name}\.parquet {said}; allowed: a file to write the pool to"
+        ):
+            discover_tasks(planted[0], embeddings=planted[1], out=tmp_path / f"{name}.parquet")
 
 
 def test_an_input_is_never_overwritten(planted, tmp_path):
