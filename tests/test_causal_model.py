@@ -14,7 +14,9 @@ from tasksel_core.errors import ConfigError
 transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
 
 
-@pytest.mark.parametrize("model", ["./nowhere", "/nowhere/at/all", "~/nowhere-model", "a/b/c"])
+@pytest.mark.parametrize(
+    "model", ["./nowhere", "/nowhere/at/all", "~/nowhere-model", "~nobody-of-that-name/x", "a/b/c"]
+)
 def test_a_missing_folder_is_named(model):
     with pytest.raises(ConfigError, match=f"no model folder {model}"):
         load_model(model)

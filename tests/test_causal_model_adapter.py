@@ -87,6 +87,8 @@ def test_the_base_that_an_adapter_names_may_have_moved(save_tiny_model, adapted,
 
 def test_what_is_no_adapter_is_one_sentence(tiny_model_folder, adapted, tmp_path):
     model = str(tiny_model_folder)
+    with pytest.raises(ConfigError, match="no adapter folder ~nobody-of-that-name/x"):
+        find_adapter_folder("~nobody-of-that-name/x")
     with pytest.raises(ConfigError, match=r"no adapter folder \./nowhere"):
         load_model(model, adapter="./nowhere")
     with pytest.raises(ConfigError, match=r"holds no adapter: it has no adapter_config\.json"):

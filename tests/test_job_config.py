@@ -134,6 +134,11 @@ def test_names_that_no_file_can_have_stay_names():
     assert source_sha256("a\0b") is None
 
 
+def test_options_of_an_engine_are_taken_as_they_are():
+    options = {"temperature": 0.5, "stop": "x", "greedy": True}
+    assert parsed(model="demo", score={"engine_option": options})["score"]["engine_option"] == options
+
+
 def test_the_home_of_a_user_who_does_not_exist_is_a_folder_of_that_name(tmp_path):
     text = "~nobody-of-that-name/pool.jsonl"
     job = parse_job({"pool": {"path": text}, "select": {"budget": 1}}, name="", folder=tmp_path)

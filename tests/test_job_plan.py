@@ -116,6 +116,12 @@ def test_a_plan_times_the_suite_exact_alone(world):
     assert work.time_basis == "not measured: that is done for the suite exact alone"
 
 
+def test_a_report_has_no_rows_of_its_own(world):
+    report = plan(SELECT + "[report]\n").stages[-1]
+    assert (report.name, report.state) == ("report", "to do")
+    assert (report.work.rows, report.work.seconds, report.work.time_basis) == (None, None, "")
+
+
 def test_files_of_an_evaluation_are_among_what_it_is_made_from(world):
     benchmarks = 'pool = "holdout.parquet"\nsuite = ["bbh"]\nbenchmarks = "."\nverdicts = "verdicts.jsonl"'
     Path("job.toml").write_text(LOOP.replace('pool = "holdout.parquet"', benchmarks))
@@ -146,6 +152,7 @@ def test_embedding_is_measured_where_the_model_is_here(world):
         ({}, "unknown: the model is not on this machine"),
         ({"model": "nobody/has-this-model"}, "unknown: the model is not on this machine"),
         ({"embed_from": "hidden", "model": "./none"}, "unknown: the model is not on this machine"),
+        ({"embed_from": "hidden", "model": "."}, "unknown: the model is not on this machine"),
     ],
 )
 def test_embedding_is_not_measured_with_what_is_not_here(world, monkeypatch, keys, basis):

@@ -108,6 +108,11 @@ def test_a_draw_that_was_tampered_with_is_refused(answered, tmp_path):
         ({"n_tasks": 5}, "n_tasks is 5; mine.parquet has 4 tasks"),
         ({"embeddings": "none.npy"}, "there are no embeddings in"),
         ({"model": "./none"}, "there is no model in"),
+        ({"model": "~nobody-of-that-name/x"}, "there is no model in .*~nobody-of-that-name/x"),
+        (
+            {"embeddings": "~nobody-of-that-name/x.npy"},
+            "there are no embeddings in .*~nobody-of-that-name/x.npy",
+        ),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(answered, tmp_path, settings, message):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tasksel.causal_model_trust import refuse_foreign_adapter
+from tasksel.file_places import expanded_home
 from tasksel.run_folder import file_sha256
 from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, MissingExtraError
@@ -57,7 +58,7 @@ def find_model_folder(model: str) -> Path:
         from tasksel.assets import embedded_model_path
 
         return embedded_model_path()
-    folder = Path(model).expanduser()
+    folder = expanded_home(model)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ConfigError(
@@ -94,7 +95,7 @@ def find_adapter_folder(adapter: str) -> Path:
     ConfigError
         There is no such folder, or it holds no LoRA adapter in safetensors.
     """
-    given = Path(adapter).expanduser()
+    given = expanded_home(adapter)
     if not given.is_dir():
         raise ConfigError(f"There is no adapter folder {adapter}.")
     for folder in (given, given / "adapter", given / TRAINING_FOLDER / "adapter"):
@@ -151,7 +152,7 @@ def _find_snapshot(model: str) -> Path | None:
 
 def find_local_model(model: str) -> Path | None:
     """Return the folder of a model that is on this machine, or None; nothing is fetched."""
-    if model == EMBEDDED_MODEL or Path(model).expanduser().exists():
+    if model == EMBEDDED_MODEL or expanded_home(model).exists():
         return find_model_folder(model)
     try:
         return _find_snapshot(model)

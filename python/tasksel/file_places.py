@@ -13,7 +13,7 @@ from tasksel_core.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["NO_REGULAR_FILE", "file_trouble", "refuse_overwriting"]
+__all__ = ["NO_REGULAR_FILE", "expanded_home", "file_trouble", "refuse_overwriting"]
 
 NO_REGULAR_FILE: Final = "is not a regular file"
 """Of a pipe, a socket, a device: reading it may never end."""
@@ -25,6 +25,21 @@ _TROUBLES: Final = {
     errno.EACCES: "cannot be read (Permission denied)",
     errno.ENAMETOOLONG: "cannot be a file name (File name too long)",
 }
+
+
+def expanded_home(place: str | os.PathLike[str]) -> Path:
+    """Return a place with ``~`` as the home folder; that of nobody is a name like any other.
+
+    Examples
+    --------
+    >>> expanded_home("~nobody-of-that-name/x").as_posix()
+    '~nobody-of-that-name/x'
+    """
+    path = Path(place)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # there is no such user
+        return path
 
 
 def file_trouble(path: Path) -> str | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import polars as pl
 
+from tasksel.file_places import expanded_home
 from tasksel.pool_dates import dates_as_numbers
 from tasksel.pool_file_scan import FileScan
 from tasksel.pool_files import scan_file
@@ -223,11 +224,7 @@ def _path(source: object) -> Path:
             f"A pool cannot be read from {type(source).__name__}; allowed are a path, a polars DataFrame or "
             "LazyFrame, and a Pool."
         )
-    path = Path(source)
-    try:
-        return path.expanduser()
-    except RuntimeError:  # "~name" of a user that does not exist is then a file that does not exist
-        return path
+    return expanded_home(source)
 
 
 def _plan(name: str, scan: FileScan, task_column: str | None, id_column: str | None) -> ShapePlan:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasksel.causal_model_folder import EMBEDDED_MODEL
 from tasksel.embedding_run_models import HIDDEN, SENTENCE
+from tasksel.file_places import expanded_home
 from tasksel.pool_urls import is_url
 from tasksel.sentence_embedding_folder import MINILM
 from tasksel.toml_file import (
@@ -133,11 +134,7 @@ _NAMES = (EMBEDDED_MODEL, MINILM, HIDDEN, SENTENCE)
 
 
 def _absolute(folder: Path, text: str) -> str:
-    try:
-        given = Path(text).expanduser()
-    except RuntimeError:  # "~name" of a user that does not exist is then a file that does not exist
-        given = Path(text)
-    return os.path.normpath(folder / given)
+    return os.path.normpath(folder / expanded_home(text))
 
 
 def _read_names(where: str, value: Any, folder: Path) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from tasksel.causal_model_folder import EMBEDDED_MODEL, find_model_folder, model_sha256
+from tasksel.file_places import expanded_home
 from tasksel.pool import load_pool
 from tasksel.toy_world import (
     make_long_answer_holdout,
@@ -126,7 +127,7 @@ def _find_model(config: WorldConfig, folder: Path) -> str:
     """Resolve a folder against the study's file; what is no folder is a name on the hub."""
     if config.model == EMBEDDED_MODEL:
         return config.model
-    beside = folder / Path(config.model).expanduser()
+    beside = folder / expanded_home(config.model)
     if beside.is_dir():
         return str(beside)
     if config.model.startswith((".", "/", "~", "models/")) or config.model.count("/") != 1:
@@ -141,14 +142,14 @@ def _stated_sizes(config: WorldConfig) -> dict[str, Any]:
 
 
 def _open_file(config: WorldConfig, folder: Path, model: str) -> World:
-    path = folder / Path(config.path or "").expanduser()
+    path = folder / expanded_home(config.path or "")
     frame = _read_labelled(config, path)
     n_tasks = frame["task"].n_unique()
     if config.n_tasks is not None and not 1 <= config.n_tasks <= n_tasks:
         raise ConfigError(
             f"World {config.name!r}: n_tasks is {config.n_tasks}; {path.name} has {n_tasks} tasks."
         )
-    embeddings = None if config.embeddings is None else folder / Path(config.embeddings).expanduser()
+    embeddings = None if config.embeddings is None else folder / expanded_home(config.embeddings)
     if embeddings is not None and not embeddings.is_file():
         raise ConfigError(f"World {config.name!r}: there are no embeddings in {embeddings}.")
 
