@@ -35,10 +35,10 @@ MODULES = (
 """Where an error would change which prompts are bought without anybody seeing it."""
 
 TESTS = (
-    "test_label_cost",
+    "test_allocation_table",
     "test_scores",
     "test_scores_places",
-    "test_select_costs",
+    "test_selection",
     "test_selection_labelled",
     "test_strategies",
     "test_within_tasks",
@@ -64,6 +64,31 @@ timeout_constant = 5.0
 use_git_change_detection = false
 """
 
+CONFTEST = """
+
+import json
+from pathlib import Path
+
+from hypothesis import Phase
+
+settings.register_profile(
+    "mutants",
+    settings.get_profile("tasksel"),
+    max_examples=20,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+)
+settings.load_profile("mutants")
+
+
+def pytest_collection_modifyitems(items):
+    stats = Path("mutmut-stats.json")
+    seconds = json.loads(stats.read_text(encoding="utf-8"))["duration_by_test"] if stats.is_file() else {}
+    items.sort(key=lambda item: seconds.get(item.nodeid, 0.0))
+"""
+"""The first test that fails ends a mutant, so the fastest come first, and no example is made smaller. Fewer
+examples than usual can let a mutant live that more would kill, and not the other way round."""
+
 
 def main() -> None:
     """Lay out the copy and run mutmut in it."""
@@ -87,7 +112,8 @@ def lay_out(work: Path) -> None:
         mirror(ROOT / name, work / target)
     for name in ("examples", "scripts"):
         mirror(ROOT / name, work / name)
-    shutil.copy2(ROOT / "conftest.py", work)
+    conftest = (ROOT / "conftest.py").read_text(encoding="utf-8")
+    (work / "conftest.py").write_text(conftest + CONFTEST, encoding="utf-8")
     modules = ", ".join(f'"src/tasksel/{name}.py"' for name in MODULES)
     tests = ", ".join(f'"tests/{name}.py"' for name in TESTS)
     settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")

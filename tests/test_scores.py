@@ -236,6 +236,16 @@ def test_entropies_and_margins_out_of_range_are_named(metric, values, sentence):
         read_scores(frame, POOL_IDS, metric=metric)
 
 
+@pytest.mark.parametrize("metric", ["entropy", "margin", "min-margin"])
+def test_rounding_takes_entropies_and_margins_out_of_range(metric):
+    name = f"token_{metric.removeprefix('min-')}"
+    largest = scores_module.LARGEST[metric]
+    for values in ([0.0, largest], [-scores_module.ROUNDING, largest + scores_module.ROUNDING]):
+        frame = token_frame([[value] for value in values], ids=["a", "b"], dtype=pl.Float64, name=name)
+        found = read_scores(frame, POOL_IDS, metric=metric).log_confidence[:2]
+        assert found.tolist() == ([0.0, -largest] if metric == "entropy" else [-np.inf, 0.0])
+
+
 def test_an_unknown_metric_lists_those_allowed():
     with pytest.raises(ConfigError, match="'perplexity'; allowed are product, length-normalized, min-token"):
         read_scores(token_frame(), POOL_IDS, metric="perplexity")
@@ -317,7 +327,7 @@ def test_without_ids_rows_are_joined_by_position_with_a_note():
 
 def test_repeated_ids_are_named_with_their_number():
     with pytest.raises(SchemaError, match="2 ids are there more than once, first 'b'"):
-        read_scores(token_frame([[-1.0]] * 5, ids=["a", "b", "b", "c", "c"]), POOL_IDS)
+        read_scores(token_frame([[-1.0]] * 5, ids=["a", "b", "c", "b", "c"]), POOL_IDS)
 
 
 def test_repeated_ids_over_two_shards_are_found(tmp_path):
@@ -448,6 +458,8 @@ def test_a_ready_confidence_needs_no_metric():
     assert scores.metric == "ready-made"
     counts = {key: scores.counts[key] for key in ("zero_confidence", "one_confidence", "null", "empty")}
     assert counts == {"zero_confidence": 1, "one_confidence": 1, "null": 1, "empty": 0}
+    rounded = frame.with_columns(confidence=pl.lit(1.0 + scores_module.ROUNDING))
+    assert_confidences(read_scores(rounded, POOL_IDS), [0.0] * 4)
     assert scores.notes[0] == (
         "Confidence was read ready-made from column 'confidence'; metric 'entropy' does not apply to it."
     )
@@ -470,7 +482,12 @@ def test_a_ready_log_confidence_is_taken_as_it_is(name):
             "from -4 to 12.3, not from 0 to 1: these look like raw logits",
         ),
         ("confidence", [12.3, 0.2, 4.0, 7.0], "raw logits; apply softmax"),
-        ("confidence", [99.0, 3.5, 50.0, 0.0], "percentages; divide by 100"),
+        ("confidence", [1.5, 0.2, 0.0, 1.0], "from 0 to 1.5, not from 0 to 1: these look like raw logits"),
+        ("confidence", [0.5, -0.2, 0.0, 1.0], "from -0.2 to 1, not from 0 to 1: these look like raw logits"),
+        ("confidence", [50.0, 3.5, 2.0, 0.0], "raw logits"),
+        ("confidence", [99.0, 3.5, 50.0, 0.0], r"percentages; divide by 100\.$"),
+        ("confidence", [100.0, 3.5, 2.0, 0.0], "percentages; divide by 100"),
+        ("confidence", [100.5, 3.5, 2.0, 0.0], "raw logits"),
         ("confidence", [-0.1, -3.0, -1.0, 0.0], "name the column 'log_confidence'"),
         ("confidence", ["high", "low", "low", "high"], "is String; numbers are needed"),
         ("log_confidence", [0.1, 3.0, 1.0, 0.2], "negative log-likelihoods; negate"),

@@ -1,5 +1,6 @@
 import importlib.metadata
 import io
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,7 @@ from tasksel.strategies import (
     fill_options,
     find_picker,
     find_strategy,
+    rank_by_weights,
 )
 from tasksel.terminal_strategies import print_strategies
 from tasksel_core.errors import ConfigError, UnknownStrategyError
@@ -109,12 +111,78 @@ def test_every_rounding_keeps_base_and_availability(rounding: str) -> None:
     assert all(min(5, size) <= n <= size for n, size in zip(picked, SIZES, strict=True))
 
 
+@pytest.mark.parametrize("rounding", strategies.ROUNDINGS)
+@pytest.mark.parametrize("log_weights", [False, True])
+def test_labels_and_prompts_set_aside_count_as_the_kernels_count_them(
+    rounding: str, log_weights: bool
+) -> None:
+    problem = replace(
+        make_problem(60, seed=7, rounding=rounding, base=4),
+        labelled_rows=np.arange(0, 200, 9),
+        set_aside_rows=np.arange(1, 100, 2),
+    )
+    weights = np.array([1.0, 2.0, 4.0, 8.0, 0.0, 1.0])
+    with np.errstate(divide="ignore"):
+        log_shares = np.log(weights / 16)
+    given = log_shares if log_weights else weights
+    rest = np.setdiff1d(np.arange(len(problem.task)), [*range(0, 200, 9), *range(1, 100, 2)])
+    task = problem.task[rest]
+    labelled = np.bincount(problem.task[0:200:9], minlength=6)
+    settings = {"base": 4, "labelled": labelled, "log_weights": log_weights}
+    if rounding == "webster":
+        rows = tasksel_core.weighted_round_robin(task, given, seed=7, budget=60, **settings)
+    else:
+        available = np.bincount(task, minlength=6)
+        quotas = tasksel_core.allocate(given, available, 60, rounding=rounding, **settings)
+        rows = tasksel_core.round_robin(task, quotas, seed=7)
+    found = rank_by_weights(problem, given, log_weights=log_weights)
+    np.testing.assert_array_equal(found.rows, rest[rows])
+    np.testing.assert_allclose(found.log_weights, log_shares)
+
+
+@pytest.mark.parametrize("rounding", strategies.ROUNDINGS)
+@pytest.mark.parametrize("log_weights", [False, True])
+def test_where_labels_differ_in_cost_the_money_follows_the_weights(rounding: str, log_weights: bool) -> None:
+    problem = RankingProblem(
+        task=np.repeat(np.arange(4), 50),
+        n_tasks=4,
+        budget=37,
+        options=WeightOptions(base=0, rounding=rounding),
+        task_costs=np.array([1.0, 2.0, 4.0, 1.0]),
+    )
+    weights = np.array([1.0, 1.0, 2.0, 0.0])
+    with np.errstate(divide="ignore"):
+        log_weights_given = np.log(weights)
+    found = rank_by_weights(problem, log_weights_given if log_weights else weights, log_weights=log_weights)
+    assert np.bincount(problem.task[found.rows], minlength=4).tolist() == [19, 9, 9, 0]
+    np.testing.assert_allclose(np.exp(found.log_weights), [0.5, 0.25, 0.25, 0.0])
+
+
+@pytest.mark.parametrize("name", ["size-proportional", "task-diversity", "weighted-task-diversity"])
+def test_a_task_without_prompts_gives_none(name: str) -> None:
+    problem = RankingProblem(
+        task=np.array([0, 2, 2]), n_tasks=5, budget=3, log_confidence=np.array([-1.0, -2.0, np.nan])
+    )
+    assert sorted(find_strategy(name).rank(problem).rows.tolist()) == [0, 1, 2]
+
+
 def test_least_confident_puts_unscored_rows_last() -> None:
     log_confidence = np.array([-1.0, np.nan, -3.0, -3.0, -np.inf])
     problem = RankingProblem(
         task=np.zeros(5, dtype=np.int64), n_tasks=1, budget=5, log_confidence=log_confidence
     )
     assert find_strategy("least-confident").rank(problem).rows.tolist() == [4, 2, 3, 0, 1]
+
+
+def test_the_first_rows_of_a_ranking_keep_what_is_told_of_them() -> None:
+    log_weights = np.log([0.5, 0.5])
+    some = Ranking(
+        np.array([4, 2, 0]), log_weights, np.array([3.0, 2.0, 1.0]), gains=np.array([9.0, 8.0, 7.0])
+    ).first(2)
+    assert (some.rows.tolist(), some.radii.tolist(), some.gains.tolist()) == ([4, 2], [3.0, 2.0], [9.0, 8.0])
+    assert some.log_weights is log_weights
+    plain = Ranking(np.array([4, 2, 0])).first(1)
+    assert (plain.rows.tolist(), plain.log_weights, plain.radii, plain.gains) == ([4], None, None, None)
 
 
 def test_an_unknown_strategy_names_the_nearest_and_all() -> None:

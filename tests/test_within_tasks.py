@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -213,6 +214,75 @@ def test_a_vector_that_cannot_be_taken_is_told_with_its_task(n_threads: int) -> 
     problem.embeddings[rows[3], 2] = np.nan
     with pytest.raises(ArrayError, match=rf"task of pool row {rows[0]}, rows counted inside it: .*row 3"):
         ranked(problem, "task-diversity", "k-center", n_threads=n_threads)
+
+
+class OtherMachines:
+    """Work backwards, and keep what they were given."""
+
+    def __init__(self, *, lost: int = 0) -> None:
+        self.trips: list[list[tuple[PickingProblem, int]]] = []
+        self._lost = lost
+
+    def __call__(self, function, inputs):
+        self.trips = list(inputs)
+        for place, trip in reversed(list(enumerate(self.trips))):
+            ordered = function(trip)
+            yield place, ordered[: len(ordered) - self._lost]
+
+
+@pytest.mark.parametrize(
+    ("cells", "large", "trips"),
+    [
+        (252, 2_000_000_000, [[0], [1], [2, 3, 4], [5]]),  # the third to fifth have 42 rows of 6 numbers
+        (253, 2_000_000_000, [[0], [1], [2, 3, 4, 5]]),
+        (901, 2_000_000_000, [[0, 1], [2, 3, 4, 5]]),
+        (10**9, 5_399, [[0], [1], [2], [3, 4, 5]]),
+        (10**9, 5_400, [[0], [1], [2, 3, 4, 5]]),  # the third has 30 rows: 900 times 6
+    ],
+)
+def test_other_machines_order_the_same_and_small_tasks_travel_together(
+    cells: int, large: int, trips: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = make_problem(140)
+    at_home = ranked(problem, "size-proportional", "k-center").rows
+    monkeypatch.setattr(within_tasks, "_TRIP_CELLS", cells)
+    monkeypatch.setattr(within_tasks, "LARGE_WORK", large)
+    machines = OtherMachines()
+    away = ranked(replace(problem, spread=machines), "size-proportional", "k-center").rows
+    np.testing.assert_array_equal(away, at_home)
+    assert [[int(problem.task[row]) for _, row in trip] for trip in machines.trips] == trips
+    assert all(group.n_threads is None for trip in machines.trips for group, _ in trip)
+
+
+def test_a_task_that_other_machines_lose_is_no_task_without_rows() -> None:
+    problem = replace(make_problem(140), spread=OtherMachines(lost=1))
+    with pytest.raises(ValueError, match="shorter"):
+        ranked(problem, "size-proportional", "k-center")
+
+
+def test_vectors_that_no_trip_needs_stay_at_home_and_count_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = OtherMachines()
+    problem = replace(make_problem(140), embeddings=None, spread=machines)
+    monkeypatch.setattr(within_tasks, "_TRIP_CELLS", 150)
+    ranked(problem, "size-proportional", "least-confident")
+    assert [len(trip) for trip in machines.trips] == [1, 5]
+
+
+@pytest.mark.parametrize(
+    ("asked", "n_threads"), [("3", 3), ("1", 1), ("0", 7), ("-2", 7), ("many", 7), ("", 7), (None, 7)]
+)
+def test_one_variable_governs_all_threads(
+    asked: str | None, n_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAYON_NUM_THREADS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("RAYON_NUM_THREADS", asked)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(7 + process)), raising=False)
+    assert within_tasks._thread_count() == n_threads
+    monkeypatch.delattr(os, "sched_getaffinity")
+    for cores, n_all in ((5, 5), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        assert within_tasks._thread_count() == (n_threads if n_threads < 7 else n_all)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGINT") or os.name != "posix", reason="needs POSIX signals")

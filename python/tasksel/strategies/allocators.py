@@ -107,7 +107,9 @@ def rank_by_weights(
             log_weights=log_weights,
         )
         rows = tasksel_core.round_robin(task, quotas, seed=problem.seed)
-    return Ranking(rest[rows], log_weights=weights if log_weights else np.log(weights / weights.sum()))
+    with np.errstate(divide="ignore"):  # a weight of zero stays one
+        logs = weights if log_weights else np.log(weights / weights.sum())
+    return Ranking(rest[rows], log_weights=logs)
 
 
 RANDOM = Strategy("random", "uniformly at random over the pool", _random)

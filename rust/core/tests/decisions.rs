@@ -103,6 +103,37 @@ fn weights_count_whatever_their_unit() {
     }
 }
 
+/// Sums of more rows than a float tells apart are known to many rows alone. What is missing, or too much, then goes
+/// to all tasks alike, and none gets more than it has or less than nothing.
+#[test]
+fn remainders_of_very_many_rows_keep_shares_limits_and_the_sum() {
+    let mut random = SplitMix64::stream(5, 0);
+    for round in 0..400 {
+        let n_tasks = 2 + random.below(5) as usize;
+        let weights: Vec<f64> = (0..n_tasks).map(|_| random.unit() * 10.0_f64.powi(round % 17)).collect();
+        let bits: Vec<u64> = (0..n_tasks).map(|_| [4, 59, 60][random.below(3) as usize]).collect();
+        let available: Vec<i64> = bits.iter().map(|bits| random.below(1 << bits) as i64).collect();
+        let total: i64 = available.iter().sum();
+        let budget = (total as f64 * random.unit()) as i64;
+        let logs: Vec<f64> = weights.iter().map(|weight| weight.ln()).collect();
+        for log_weights in [false, true] {
+            let weights = if log_weights { &logs } else { &weights };
+            let tasks = Tasks { log_weights, ..linear(weights, &available) };
+            let quotas = allocate(tasks, budget, 0, Rounding::LargestRemainder).unwrap();
+            assert_eq!(quotas.iter().sum::<i64>(), budget);
+            assert!(quotas.iter().zip(&available).all(|(quota, available)| (0..=*available).contains(quota)));
+        }
+        let quotas = allocate(linear(&weights, &available), budget, 0, Rounding::LargestRemainder).unwrap();
+        let error = 4.0 + budget as f64 * 4e-12;
+        let at = |task: usize| quotas[task] as f64;
+        for (one, other) in (0..n_tasks).flat_map(|one| (0..n_tasks).map(move |other| (one, other))) {
+            // A task with room left has no smaller share for its weight than any other one.
+            let least = (at(other) - error) * weights[one] / weights[other];
+            assert!(quotas[one] == available[one] || at(one) + error >= least, "{round}: {one} {other}");
+        }
+    }
+}
+
 /// Rows that the base takes, one at a time to the task that holds the fewest below it.
 fn dealt_base(available: &[i64], labelled: &[i64], budget: i64, base: i64) -> Vec<i64> {
     let mut dealt = vec![0; available.len()];
