@@ -3,8 +3,9 @@
     python scripts/mutate_python.py [--processes 2] [--work target/mutation/python]
 
 mutmut reads sources from a folder `src`, so a copy of what it needs is laid out anew in the work folder.
-Results of functions that have not changed are kept there; delete the folder to begin anew. mutmut stands in
-an environment of its own, which sees what the one that runs this script has installed.
+Results of functions that have not changed are kept there; where tests have changed, the mutants that lived
+are tried again. mutmut stands in an environment of its own, which sees what the one that runs this script
+has installed. scripts/mutant_trials.py runs in it.
 """
 
 from __future__ import annotations
@@ -57,17 +58,9 @@ SETTINGS = """
 source_paths = ["src"]
 only_mutate = [{modules}]
 also_copy = ["conftest.py", "benches", "docs", "examples", "scripts"]
-pytest_add_cli_args_test_selection = [{tests}]
-pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not integration", {left_out}]
-process_isolation = "forkserver" # threads of Polars do not survive a fork
-timeout_constant = 5.0
-use_git_change_detection = false
 """
 
 CONFTEST = """
-
-import json
-from pathlib import Path
 
 from hypothesis import Phase
 
@@ -79,15 +72,9 @@ settings.register_profile(
     phases=[Phase.explicit, Phase.generate],
 )
 settings.load_profile("mutants")
-
-
-def pytest_collection_modifyitems(items):
-    stats = Path("mutmut-stats.json")
-    seconds = json.loads(stats.read_text(encoding="utf-8"))["duration_by_test"] if stats.is_file() else {}
-    items.sort(key=lambda item: seconds.get(item.nodeid, 0.0))
 """
-"""The first test that fails ends a mutant, so the fastest come first, and no example is made smaller. Fewer
-examples than usual can let a mutant live that more would kill, and not the other way round."""
+"""Of a mutant that is dead no example is made smaller. Fewer examples than usual can let one live that more
+would kill, and not the other way round."""
 
 
 def main() -> None:
@@ -95,14 +82,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, default=ROOT / "target" / "mutation" / "python")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("mutants", nargs="*", help="only these, as mutmut run takes them")
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     lay_out(work)
     python = environment(work.parent / "environment")
     settings = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "RAYON_NUM_THREADS": "2", "CI": "true"}
     settings["PYTHONPATH"] = str(work / "mutants" / "src")  # of processes that tests start
-    command = [python, "-m", "mutmut", "run", "--max-children", str(arguments.processes), *arguments.mutants]
+    trials = [python, str(ROOT / "scripts" / "mutant_trials.py"), str(arguments.processes)]
+    options = ["--rootdir=.", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not integration"]
+    tests = [*(f"--deselect={name}" for name in LEFT_OUT), *(f"tests/{name}.py" for name in TESTS)]
+    command = [*trials, *options, *tests]
     raise SystemExit(subprocess.run(command, cwd=work, env=os.environ | settings, check=False).returncode)
 
 
@@ -115,10 +104,7 @@ def lay_out(work: Path) -> None:
     conftest = (ROOT / "conftest.py").read_text(encoding="utf-8")
     (work / "conftest.py").write_text(conftest + CONFTEST, encoding="utf-8")
     modules = ", ".join(f'"src/tasksel/{name}.py"' for name in MODULES)
-    tests = ", ".join(f'"tests/{name}.py"' for name in TESTS)
-    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    left_out = ", ".join(f'"--deselect={name}"' for name in LEFT_OUT)
-    settings += SETTINGS.format(modules=modules, tests=tests, left_out=left_out)
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8") + SETTINGS.format(modules=modules)
     if not (work / "pyproject.toml").is_file() or (work / "pyproject.toml").read_text("utf-8") != settings:
         (work / "pyproject.toml").write_text(settings, encoding="utf-8")
 

@@ -33,8 +33,8 @@ pub(crate) fn mutant() -> usize {
     *NUMBER.get_or_init(|| read().unwrap_or(usize::MAX))
 }
 """
-CPU_S = 5
-"""Processor time that the tests of one file may take; unchanged they take less than 1."""
+CPU_S = 2
+"""Processor time that the tests of one file may take; unchanged they take 0.1."""
 MEMORY_BYTES = 6 << 30
 
 

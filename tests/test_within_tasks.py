@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from dataclasses import replace
 
@@ -214,6 +215,48 @@ def test_a_vector_that_cannot_be_taken_is_told_with_its_task(n_threads: int) -> 
     problem.embeddings[rows[3], 2] = np.nan
     with pytest.raises(ArrayError, match=rf"task of pool row {rows[0]}, rows counted inside it: .*row 3"):
         ranked(problem, "task-diversity", "k-center", n_threads=n_threads)
+
+
+def small_tasks(order, n_tasks: int) -> Ranking:
+    """Let a picker order tasks of two rows on two threads; vectors are the number of the task."""
+    task = np.repeat(np.arange(n_tasks), 2)
+    problem = RankingProblem(
+        task=task, n_tasks=n_tasks, budget=n_tasks, embeddings=task[:, None].astype(np.float32)
+    )
+    picker = Picker("slow", "slow", order, needs=frozenset({"embeddings"}))
+    return order_within_tasks(problem, find_strategy("task-diversity").rank(problem), picker, n_threads=2)
+
+
+def test_no_more_threads_work_than_were_asked_for() -> None:
+    names: list[str] = []
+    at_work: list[str] = []
+
+    def order(problem: PickingProblem) -> Ranking:
+        at_work.append(threading.current_thread().name)
+        names.extend(at_work)
+        assert len(at_work) <= 2
+        time.sleep(0.01)
+        at_work.pop()
+        return Ranking(np.arange(problem.quota))
+
+    assert small_tasks(order, 8).rows.tolist() == list(range(0, 16, 2))
+    assert set(names) <= {"within-task_0", "within-task_1"}
+
+
+def test_after_an_error_no_thread_goes_on() -> None:
+    begun: list[int] = []
+
+    def order(problem: PickingProblem) -> Ranking:
+        begun.append(int(problem.embeddings[0, 0]))
+        if problem.embeddings[0, 0] == 0:
+            raise ArrayError("no.")
+        time.sleep(0.02)
+        return Ranking(np.arange(problem.quota))
+
+    with pytest.raises(ArrayError, match=r"In the task of pool row 0, rows counted inside it: no\."):
+        small_tasks(order, 40)
+    assert not [each.name for each in threading.enumerate() if each.name.startswith("within-task")]
+    assert len(begun) < 40
 
 
 class OtherMachines:

@@ -129,9 +129,26 @@ fn remainders_of_very_many_rows_keep_shares_limits_and_the_sum() {
         for (one, other) in (0..n_tasks).flat_map(|one| (0..n_tasks).map(move |other| (one, other))) {
             // A task with room left has no smaller share for its weight than any other one.
             let least = (at(other) - error) * weights[one] / weights[other];
-            assert!(quotas[one] == available[one] || at(one) + error >= least, "{round}: {one} {other}");
+            let is_full = at(one) + error >= available[one] as f64;
+            assert!(is_full || at(one) + error >= least, "{round}: {one} {other}");
         }
     }
+}
+
+/// Weights so far apart that the shares of the smallest jump from one float to the next.
+#[test]
+fn where_no_float_is_the_threshold_the_shares_around_it_are_mixed() {
+    let quotas = |weights: &[f64], log_weights, budget| {
+        let tasks = Tasks { log_weights, ..linear(weights, &[10, 300, 100]) };
+        allocate(tasks, budget, 0, Rounding::LargestRemainder).unwrap()
+    };
+    // 20 and 40 times the smallest float: 10 and 20 rows at twice that float, 20 and 40 at that float.
+    assert_eq!(quotas(&[1e308, 1e-322, 2e-322], false, 55), [10, 15, 30]);
+    // One and two rows at the smallest float, and below it all that there are: 37 of 397 of the way.
+    assert_eq!(quotas(&[1e308, 5e-324, 1e-323], false, 50), [10, 29, 11]);
+    // None at the float above the least, and all at the least itself.
+    assert_eq!(quotas(&[1.0, f64::MIN, f64::MIN], true, 50), [10, 30, 10]);
+    assert_eq!(quotas(&[0.0, -1e20, -1e20], true, 50), [10, 30, 10]);
 }
 
 /// Rows that the base takes, one at a time to the task that holds the fewest below it.
