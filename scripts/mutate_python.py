@@ -89,7 +89,8 @@ def main() -> None:
     settings = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "RAYON_NUM_THREADS": "2", "CI": "true"}
     settings["PYTHONPATH"] = str(work / "mutants" / "src")  # of processes that tests start
     trials = [python, str(ROOT / "scripts" / "mutant_trials.py"), str(arguments.processes)]
-    options = ["--rootdir=.", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not integration"]
+    options = ["--rootdir=.", "-q", "--tb=native", "-m", "not integration"]
+    options += ["-p", "no:cacheprovider", "-p", "no:xdist"]
     tests = [*(f"--deselect={name}" for name in LEFT_OUT), *(f"tests/{name}.py" for name in TESTS)]
     command = [*trials, *options, *tests]
     raise SystemExit(subprocess.run(command, cwd=work, env=os.environ | settings, check=False).returncode)

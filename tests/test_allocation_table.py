@@ -34,29 +34,29 @@ def test_without_the_column_all_is_one_task_or_the_sentence_says_what_to_do():
 
 
 def test_the_table_tells_of_each_task_what_there_is_and_what_it_gives():
-    """The fourth task is all shown already, the fifth has no prompt at all."""
+    """The first task has its base already, the fourth is all shown, the fifth has no prompt at all."""
     problem = RankingProblem(
         task=np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 3]),
         n_tasks=5,
         budget=4,
         options=WeightOptions(base=2),
         log_confidence=np.log([0.5, 0.25, np.nan, 0.75, np.nan, np.nan, 1.0, 0.25, 0.25, 0.25]),
-        labelled_rows=np.array([0]),
+        labelled_rows=np.array([0, 1]),
         set_aside_rows=np.array([9]),
     )
-    ranking = Ranking(np.array([1, 4, 5, 6]), log_weights=np.log([0.4, 0.2, 0.2, 0.1, 0.1]))
+    ranking = Ranking(np.array([2, 4, 5, 6]), log_weights=np.log([0.4, 0.2, 0.2, 0.1, 0.1]))
     table = allocation_table(problem, ranking, list("abcde"), weighted=True)
     assert table.schema == pl.Schema({**ALLOCATION_SCHEMA, "labelled": pl.Int64()})
     confidence = [0.5, None, 0.5, 0.25, None]
     assert table.drop("confidence", "weight", "log_confidence").to_dict(as_series=False) == {
         "task": ["a", "b", "c", "d", "e"],
-        "available": [3, 2, 3, 0, 0],
-        "base": [1, 2, 2, 0, 0],
+        "available": [2, 2, 3, 0, 0],
+        "base": [0, 2, 2, 0, 0],
         "quota": [1, 2, 1, 0, 0],
         "picked": [1, 2, 1, 0, 0],
         "capped": [False, True, False, True, True],
         "scored": [3, 0, 3, 1, 0],
-        "labelled": [1, 0, 0, 0, 0],
+        "labelled": [2, 0, 0, 0, 0],
     }
     assert table["confidence"].to_list() == pytest.approx(confidence)
     assert table["log_confidence"].exp().to_list() == pytest.approx(confidence)
@@ -72,6 +72,12 @@ def test_the_table_of_a_strategy_without_weights_and_scores_has_nulls_and_no_bas
         ("b", 2, None, None, 0, 1, 1, False, None, 0),
         ("c", 0, None, None, 0, 0, 0, True, None, 0),
     ]
+
+
+def test_a_table_of_no_tasks_has_its_columns_too():
+    nothing = np.array([], dtype=np.int64)
+    problem = RankingProblem(task=nothing, n_tasks=0, budget=0)
+    assert allocation_table(problem, Ranking(nothing), [], weighted=True).schema == ALLOCATION_SCHEMA
 
 
 @pytest.mark.parametrize(

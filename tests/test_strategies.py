@@ -174,6 +174,15 @@ def test_least_confident_puts_unscored_rows_last() -> None:
     assert find_strategy("least-confident").rank(problem).rows.tolist() == [4, 2, 3, 0, 1]
 
 
+def test_equal_confidences_keep_the_order_of_the_rows() -> None:
+    levels = np.random.default_rng(0).integers(0, 3, 1000)
+    problem = RankingProblem(
+        task=np.zeros(1000, dtype=np.int64), n_tasks=1, budget=1000, log_confidence=-levels.astype(np.float64)
+    )
+    rows = find_strategy("least-confident").rank(problem).rows
+    assert rows.tolist() == sorted(range(1000), key=lambda row: (-levels[row], row))
+
+
 def test_the_first_rows_of_a_ranking_keep_what_is_told_of_them() -> None:
     log_weights = np.log([0.5, 0.5])
     some = Ranking(

@@ -103,7 +103,7 @@ fn offsets_are_checked() {
     let allowed = "allowed: n + 1 non-decreasing positions in token_logprobs, from 0 to its length";
     assert_eq!(refused(&[]), format!("offsets: empty; {allowed}"));
     assert_eq!(refused(&[-1, 2]), format!("offsets: starts at -1; {allowed}"));
-    assert_eq!(refused(&[0, 1, 3, 2]), format!("offsets: falls from 3 to 2 at 3; {allowed}"));
+    assert_eq!(refused(&[0, 1, 1, 3, 2]), format!("offsets: falls from 3 to 2 at 4; {allowed}"));
     let beyond = format!("offsets: ends at 4, beyond the 3 values of token_logprobs; {allowed}");
     assert_eq!(refused(&[0, 4]), beyond);
     assert_eq!(of(&[-1.0, -2.0, -4.0], &[1, 2, 3], Product), Ok(vec![-2.0, -4.0]));
@@ -147,6 +147,7 @@ fn a_task_has_the_mean_of_its_examples() {
     assert_close(&found, &[halves, f64::NEG_INFINITY, f64::NAN, f64::NEG_INFINITY, f64::NAN]);
     // Far below what a probability can hold, and above 1 by rounding.
     for mean in [TaskMean::Arithmetic, TaskMean::Geometric] {
+        assert_eq!(task_log_confidence(&[1e-3], &[0], 1, mean), Ok(vec![0.0]));
         assert_close(&task_log_confidence(&[-1500.0, -1500.0], &[0, 0], 1, mean).unwrap(), &[-1500.0]);
         assert_eq!(task_log_confidence(&[0.000_9, 0.000_5], &[0, 0], 1, mean), Ok(vec![0.0]));
     }
@@ -158,14 +159,18 @@ fn a_task_has_the_mean_of_its_examples() {
 #[test]
 fn many_rows_have_the_mean_of_few() {
     let n_rows = (1 << 16) * 2 + 777;
-    let values = [0.5_f64, 0.125, 1.0, 0.25];
-    let logs: Vec<f64> = (0..n_rows).map(|row| values[row % 4].ln()).collect();
-    let task: Vec<i64> = (0..n_rows).map(|row| i64::from(row % 8 >= 4)).collect();
+    let mut random = SplitMix64::stream(2, 0);
+    // Probabilities whose sums are exact.
+    let shares: Vec<f64> = (0..n_rows).map(|_| 0.5_f64.powi(random.below(4) as i32)).collect();
+    let logs: Vec<f64> = shares.iter().map(|share| share.ln()).collect();
+    // What few rows at the start say of a task is not what all say.
+    let task: Vec<i64> = (0..n_rows).map(|row| i64::from(random.below(n_rows) < row)).collect();
     let found = task_log_confidence(&logs, &task, 2, TaskMean::Arithmetic).unwrap();
-    for (task, found) in found.into_iter().enumerate() {
-        let rows = (0..n_rows).filter(|row| (row % 8 < 4) == (task == 0));
-        let (sum, n) = rows.fold((0.0, 0.0), |(sum, n), row| (sum + values[row % 4], n + 1.0));
-        assert!((found - (sum / n).ln()).abs() < 1e-12);
+    for (number, found) in (0..).zip(found) {
+        let of_task =
+            || shares.iter().zip(&task).filter(|(_, task)| **task == number).map(|(share, _)| *share);
+        let mean = of_task().sum::<f64>() / of_task().count() as f64;
+        assert!((found - mean.ln()).abs() < 1e-12);
     }
 }
 
@@ -201,6 +206,10 @@ fn weights_are_inverse_confidences() {
     assert_close(&weights(1.0, Some(3.0)), &[1.0 / 6.0, 2.0 / 6.0, 3.0 / 6.0]);
     assert_close(&weights(1.0, Some(1.0)), &[1.0 / 3.0; 3]);
     assert_close(&weights(0.0, None), &[1.0 / 3.0; 3]);
+    // The cap counts from the most confident task, however confident that is.
+    let lower = logs.map(|log| log - 5.0);
+    let capped = inverse_confidence_weights(&lower, 1.0, Some(3.0)).unwrap();
+    assert!(capped.iter().zip([1.0, 2.0, 3.0]).all(|(weight, sixths)| (weight - sixths / 6.0).abs() < 1e-14));
     let log_weights = inverse_confidence_log_weights(&logs, 1.0, None).unwrap();
     assert_close(&log_weights, &[(1.0_f64 / 7.0).ln(), (2.0_f64 / 7.0).ln(), (4.0_f64 / 7.0).ln()]);
     // Held in logs where the weights themselves underflow.

@@ -103,6 +103,26 @@ fn weights_count_whatever_their_unit() {
     }
 }
 
+/// So many equal priorities that thresholds stand on them, and weights of which a float keeps no small part.
+#[test]
+fn equal_weights_share_alike_and_the_lower_tasks_have_what_is_over() {
+    let n_tasks = 200;
+    for n_rows in [3_u32, 2_000, 1_000_003] {
+        let available = vec![2 * i64::from(n_rows); n_tasks];
+        let budget = i64::from(n_rows) * n_tasks as i64 + 77;
+        let expected: Vec<i64> = (0..n_tasks).map(|task| i64::from(n_rows) + i64::from(task < 77)).collect();
+        let logs = [-1e9, -1e7, -12_345.678, -700.1, -0.3, 31.7, 2e6].map(|weight| (weight, true));
+        for (weight, log_weights) in logs.into_iter().chain([(0.1, false), (3e-250, false), (7e300, false)]) {
+            let weights = vec![weight; n_tasks];
+            let tasks = Tasks { log_weights, ..linear(&weights, &available) };
+            assert_eq!(allocate(tasks, budget, 0, Rounding::Webster).unwrap(), expected, "{weight} {n_rows}");
+        }
+    }
+    // Zero and minus zero are one.
+    let tasks = Tasks { log_weights: true, ..linear(&[-0.0, 0.0], &[1, 1]) };
+    assert_eq!(allocate(tasks, 1, 0, Rounding::Webster), Ok(vec![1, 0]));
+}
+
 /// Sums of more rows than a float tells apart are known to many rows alone. What is missing, or too much, then goes
 /// to all tasks alike, and none gets more than it has or less than nothing.
 #[test]
