@@ -105,7 +105,7 @@ def test_a_folder_without_scores_and_a_missing_file_are_named(tmp_path):
 
 
 def test_an_empty_finished_run_says_that_no_row_has_a_confidence(tmp_path):
-    with pytest.raises(SchemaError, match="no shard"):
+    with pytest.raises(SchemaError, match=r"^Scores run: there is no shard of scores in it\.$"):
         read_scores(write_run(tmp_path / "run", []), POOL_IDS)
 
 
@@ -214,6 +214,7 @@ def test_metrics_with_their_own_column_name_it_and_what_is_possible(metric):
     frame = token_frame([[0.5, 0.25], [], None, [0.125]], name=column)
     scores = read_scores(frame, POOL_IDS, metric=metric)
     assert scores.metric == metric
+    assert [scores.counts[f"{key}_tokens"] for key in ("null", "infinite", "sentinel")] == [0, 0, 0]
     assert np.isfinite(scores.log_confidence).tolist() == [True, False, False, True]
     with pytest.raises(
         SchemaError, match=rf"'product' needs column 'token_logprobs'.*possible metrics are .*{metric}"
@@ -247,8 +248,11 @@ def test_rounding_takes_entropies_and_margins_out_of_range(metric):
 
 
 def test_an_unknown_metric_lists_those_allowed():
-    with pytest.raises(ConfigError, match="'perplexity'; allowed are product, length-normalized, min-token"):
+    allowed = r"allowed are product, length-normalized, min-token, entropy, margin, min-margin\."
+    with pytest.raises(ConfigError, match=rf"^metric is 'perplexity'; {allowed}$"):
         read_scores(token_frame(), POOL_IDS, metric="perplexity")
+    with pytest.raises(ConfigError, match=rf"{allowed} Did you mean 'min-margin'\?$"):
+        read_scores(token_frame(), POOL_IDS, metric="min-margn")
     with pytest.raises(ConfigError, match="allowed are product"):
         log_confidence_of(token_frame()["token_logprobs"], metric="perplexity")
 
@@ -436,6 +440,11 @@ def test_nulls_nan_infinity_and_sentinels_are_counted_and_explained():
     assert "1 pool row has NaN in its score" in notes
     assert "logprob -9999, written by vLLM" in notes
     assert "2 pool rows have confidence exactly 0" in notes
+
+
+def test_of_rows_without_confidence_each_has_its_own_reason():
+    counts = read_scores(token_frame([[math.nan, -1.0], [], None, [-1.0]]), POOL_IDS).counts
+    assert [counts[key] for key in ("nan", "empty", "null", "matched")] == [1, 1, 1, 4]
 
 
 def test_a_list_of_nulls_is_an_example_without_tokens():

@@ -101,6 +101,9 @@ fn weights_count_whatever_their_unit() {
         let given = allocate(linear(&[large, 1e-320, 2e-320], &[10, 99, 99]), 40, 0, Rounding::Webster);
         assert_eq!(given, Ok(vec![10, 10, 20]), "{large}");
     }
+    let weights = [2_f64.powi(800), 1.5e-323, 2.5e-323]; // the last are three and five of the smallest float
+    let given = allocate(linear(&weights, &available[..3]), 8_000_000_000_010, 0, Rounding::Webster);
+    assert_eq!(given, Ok(vec![10, 3_000_000_000_000, 5_000_000_000_000]));
 }
 
 /// So many equal priorities that thresholds stand on them, and weights of which a float keeps no small part.
@@ -116,6 +119,18 @@ fn equal_weights_share_alike_and_the_lower_tasks_have_what_is_over() {
             let weights = vec![weight; n_tasks];
             let tasks = Tasks { log_weights, ..linear(&weights, &available) };
             assert_eq!(allocate(tasks, budget, 0, Rounding::Webster).unwrap(), expected, "{weight} {n_rows}");
+        }
+    }
+    // So many rows that hundreds of a task have one priority: the lower task has all of its own first.
+    for (weight, log_weights) in [(-1e9, true), (-1e7, true), (1.0, false)] {
+        let n_rows = if log_weights { 1 << 32 } else { 1 << 56 };
+        let available = [2 * n_rows; 3];
+        let weights = [weight; 3];
+        let tasks = Tasks { log_weights, labelled: Some(&[0, 5, 0]), ..linear(&weights, &available) };
+        for budget in [3 * n_rows - 7, 3 * n_rows, 3 * n_rows + 1_000_001] {
+            let quotas = allocate(tasks, budget, 0, Rounding::Webster).unwrap();
+            assert_eq!(quotas.iter().sum::<i64>(), budget);
+            assert!(is_best(tasks, &quotas, 0), "{weight} {quotas:?}");
         }
     }
     // Zero and minus zero are one.
