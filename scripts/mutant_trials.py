@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 SURVIVED, KILLED, NO_TEST, TIMED_OUT = 0, 1, 33, 36
 """What mutmut writes down."""
-CPU_S = 60
-"""Processor time that the tests of a mutant may take; those of all together take about 20."""
+CPU_S = 20
+"""Processor time that the tests of a mutant may take; all together take 6."""
 WALL_S = 900
 """So long may a mutant wait that does nothing any more."""
 

@@ -74,13 +74,22 @@ def verdict(programs: list[Path], number: int | None) -> str:
 
 def verdict_of_constant(work: Path, mutant: dict[str, Any]) -> str:
     """Compile a mutant outside of all functions by itself, and run its tests."""
-    path = work / "tree" / mutant["file"]
-    source = (ROOT / mutant["file"]).read_text(encoding="utf-8")
+    lay_out(work / "one")
+    path = work / "one" / mutant["file"]
+    source = path.read_text(encoding="utf-8")
     first, last = (place(source, mutant["span"][end]) for end in ("start", "end"))
     path.write_text(source[:first] + mutant["replacement"] + source[last:], encoding="utf-8")
-    errors, programs = build(work / "tree", work / "build")
-    path.write_text(source, encoding="utf-8")
+    errors, programs = build(work / "one", work / "build")
     return "unviable" if errors else verdict(programs, None)
+
+
+def lay_out(tree: Path) -> None:
+    """Copy the sources anew."""
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir()
+    for name in ("Cargo.toml", "Cargo.lock"):
+        shutil.copy2(ROOT / name, tree)
+    shutil.copytree(ROOT / "rust", tree / "rust")
 
 
 def place(source: str, position: dict[str, int]) -> int:
@@ -132,11 +141,7 @@ def compiled(work: Path, mutants: list[dict[str, Any]], outcomes: Outcomes) -> l
     for number, mutant in enumerate(mutants):
         by_file[mutant["file"]].append(number)
     before = {path: (path.read_bytes(), path.stat()) for path in tree.glob("rust/core/src/*.rs")}
-    shutil.rmtree(tree, ignore_errors=True)
-    for name in ("Cargo.toml", "Cargo.lock"):
-        tree.mkdir(exist_ok=True)
-        shutil.copy2(ROOT / name, tree)
-    shutil.copytree(ROOT / "rust", tree / "rust")
+    lay_out(tree)
     with (tree / "rust" / "core" / "src" / "lib.rs").open("a", encoding="utf-8") as file:
         file.write(SWITCH)
     while True:

@@ -422,6 +422,32 @@ fn round_robin_refuses_with_the_place() {
     );
 }
 
+/// Enough seats for the radix sort, of which each key is there twice.
+#[test]
+fn tasks_of_equal_weight_take_turns_however_many_rows_they_have() {
+    let task: Vec<i64> = (0..6000).map(|row| row / 3000).collect();
+    let alternating: Vec<i64> = (0..3000).flat_map(|row| [row, 3000 + row]).collect();
+    let descending: Vec<f64> = (0..6000).map(|row| -f64::from(row)).collect();
+    for base in [0, 3000] {
+        let ranked = TaskWeights { weights: &[0.7, 0.7], log_weights: false, base, labelled: None };
+        let ranking = weighted_round_robin(&task, ranked, None, TaskOrder::Priority(&descending)).unwrap();
+        assert_eq!(ranking, alternating, "{base}");
+    }
+}
+
+#[test]
+fn a_ranking_by_subnormal_weights_has_their_proportions_all_along() {
+    let task: Vec<i64> = (0..160).map(|row| i64::from(row >= 80)).collect();
+    let weights = [1.5e-323, 2.5e-323]; // three and five of the smallest float
+    let ranked = TaskWeights { weights: &weights, log_weights: false, base: 0, labelled: None };
+    let ranking = weighted_round_robin(&task, ranked, None, TaskOrder::Random(1)).unwrap();
+    for budget in 0..160 {
+        let quotas = allocate(linear(&[3.0, 5.0], &[80, 80]), budget, 0, Rounding::Webster).unwrap();
+        let of_second = ranking[..budget as usize].iter().filter(|row| **row >= 80).count();
+        assert_eq!(of_second as i64, quotas[1]);
+    }
+}
+
 /// Enough seats for the radix sort, and tasks for several blocks.
 #[test]
 fn prefixes_of_a_long_ranking_are_allocations() {
