@@ -311,8 +311,10 @@ def test_rows_are_joined_by_id_in_any_order_and_both_sides_are_counted():
         "missing": 2,
         "foreign": 1,
     }
-    assert "2 of 4 pool rows have no score row." in scores.notes
-    assert "1 score row is not in the pool and left out." in scores.notes
+    assert scores.notes == (
+        "2 of 4 pool rows have no score row.",
+        "1 score row is not in the pool and left out.",
+    )
 
 
 def test_counts_of_pool_rows_leave_foreign_rows_out():
@@ -409,9 +411,15 @@ def test_an_empty_pool_needs_no_scores():
             "token_logprobs are all positive: these look like negative log-likelihoods; negate",
         ),
         ([[0.0, 0.0], [2.5]], "negate the column"),
-        ([[0.5, 0.9], [0.1]], "look like probabilities"),
+        ([[5.0, 1.5], [9.0]], "negate the column"),
+        ([[0.5, 1.5], [0.1]], "negate the column"),
+        ([[0.5, 0.9], [0.1]], r"look like probabilities .* or like negative .* \(negate the column\)\.$"),
+        ([[0.5, 1.0], [0.1]], "look like probabilities"),
         ([[12.0, 31.5], [18.0]], "look like raw logits; apply log-softmax"),
-        ([[12.0, -3.5], [-8.0]], "values of both signs, from -8 to 12: these look like raw logits"),
+        (
+            [[12.0, -3.5], [-8.0]],
+            r"values of both signs, from -8 to 12: these look like raw logits; apply log-softmax before\.$",
+        ),
         ([[-1.0, math.inf], [-8.0]], "both signs"),
         ([[math.inf], [math.inf]], "look like raw logits"),
         ([[math.nan, 3.0], [None, 2.0]], "negate the column"),
@@ -427,6 +435,11 @@ def test_rounding_above_zero_is_no_positive_value():
     scores = read_scores(token_frame([[1e-6, 5e-4], [-1.0]], ids=["a", "b"]), POOL_IDS)
     assert scores.log_confidence[0] <= 0.0
     assert scores.log_confidence[1] == -1.0
+    largest = token_frame([[scores_module.ROUNDING]], ids=["a"], dtype=pl.Float64)
+    assert read_scores(largest, POOL_IDS).log_confidence[0] == 0.0
+    least = token_frame([[0.5, -scores_module.ROUNDING]], ids=["a"], dtype=pl.Float64)
+    with pytest.raises(SchemaError, match="look like probabilities"):
+        read_scores(least, POOL_IDS)
 
 
 def test_nulls_nan_infinity_and_sentinels_are_counted_and_explained():

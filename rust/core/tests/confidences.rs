@@ -168,7 +168,7 @@ fn many_rows_have_the_mean_of_few() {
     let found = task_log_confidence(&logs, &task, 2, TaskMean::Arithmetic).unwrap();
     for (number, found) in (0..).zip(found) {
         let of_task =
-            || shares.iter().zip(&task).filter(|(_, task)| **task == number).map(|(share, _)| *share);
+            || shares.iter().zip(&task).filter(move |(_, task)| **task == number).map(|(share, _)| *share);
         let mean = of_task().sum::<f64>() / of_task().count() as f64;
         assert!((found - mean.ln()).abs() < 1e-12);
     }
