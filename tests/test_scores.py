@@ -142,6 +142,9 @@ def test_the_hash_of_a_frame_does_not_depend_on_its_blocks(monkeypatch):
     for rows in (1, 3, 4, 65_536):
         monkeypatch.setattr(scores_module, "HASHED_ROWS", rows)
         assert read_scores(token_frame(), POOL_IDS).sha256 == hashlib.sha256(content).hexdigest()
+        without = token_frame(ids=["a", None, "c", "d"])
+        content_without = content.replace(b"b", b"", 1)
+        assert read_scores(without, POOL_IDS).sha256 == hashlib.sha256(content_without).hexdigest()
 
 
 def test_json_written_by_python_may_hold_nan_and_infinity(tmp_path):
@@ -317,6 +320,12 @@ def test_rows_are_joined_by_id_in_any_order_and_both_sides_are_counted():
     )
 
 
+def test_a_single_row_without_a_score_is_one():
+    assert read_scores(token_frame([[-1.0]] * 3, ids="abc"), POOL_IDS).notes == (
+        "1 of 4 pool rows has no score row.",
+    )
+
+
 def test_counts_of_pool_rows_leave_foreign_rows_out():
     frame = token_frame([[-4.0], [], None, [0.0]], ids=["a", "x", "y", "z"])
     counts = read_scores(frame, POOL_IDS).counts
@@ -326,7 +335,7 @@ def test_counts_of_pool_rows_leave_foreign_rows_out():
 def test_without_ids_rows_are_joined_by_position_with_a_note():
     scores = read_scores(token_frame().drop("id"), POOL_IDS)
     assert_confidences(scores, [-1.5, np.nan, np.nan, -6.0])
-    assert any("joined to the pool by position" in note for note in scores.notes)
+    assert "There is no 'id' column: rows were joined to the pool by position." in scores.notes
     with pytest.raises(SchemaError, match=r"no 'id' column, and 3 rows are not the pool's 4"):
         read_scores(token_frame().drop("id")[:3], POOL_IDS)
 

@@ -39,6 +39,12 @@ def test_every_id_has_its_place_whatever_the_hashes(is_weak, pool, ids):
     assert found.tolist() == [pool.index(each) if each in pool else -1 for each in ids]
 
 
+def test_ids_whose_hashes_are_all_one_are_told_apart_by_their_text(monkeypatch):
+    monkeypatch.setattr(pl.Series, "hash", lambda self: pl.Series([7] * len(self), dtype=pl.UInt64))
+    places = IdPlaces(pl.Series(["a", "b", "c"]))
+    assert places.rows_of(pl.Series(["c", "x", "b", None, "a"])).tolist() == [2, -1, 1, -1, 0]
+
+
 def test_shards_fill_the_rows_of_the_pool_in_any_order():
     found = placed(
         ["a", "b", "c"], rows(["c", "x"], [-3.0, -9.0]), rows([None, "a"], [-9.0, np.nan], [0, EMPTY])
