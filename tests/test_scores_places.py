@@ -51,6 +51,7 @@ def test_shards_fill_the_rows_of_the_pool_in_any_order():
     )
     np.testing.assert_array_equal(found.log_confidence, [np.nan, np.nan, -3.0])
     assert found.states.tolist() == [EMPTY, MISSING, SCORED]
+    assert found.states.dtype == np.int8
     assert (found.n_rows, found.tokens.null, found.first_id, found.has_ids) == (4, 2, "c", True)
     assert not found.may_repeat()
     found.check()
@@ -66,7 +67,18 @@ def test_rows_without_ids_stand_where_the_pool_has_them():
     assert found.log_confidence.tolist() == [-1.0, -2.0, -3.0]
     found.check()
     found.add(rows(None, [-4.0]))
-    with pytest.raises(SchemaError, match=r"4 rows are not the pool's 3"):
+    sentence = (
+        r"^there is no 'id' column, and 4 rows are not the pool's 3: only as many rows can be joined by "
+        r"position\. Add an 'id' column\.$"
+    )
+    with pytest.raises(SchemaError, match=sentence):
+        found.check()
+
+
+def test_before_the_first_shard_nothing_is_known():
+    found = placed(["a"])
+    assert (found.n_rows, found.has_ids, found.first_id, found.may_repeat()) == (0, False, None, False)
+    with pytest.raises(SchemaError, match="0 rows are not the pool's 1"):
         found.check()
 
 
