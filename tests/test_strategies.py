@@ -1,5 +1,6 @@
 import importlib.metadata
 import io
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -201,10 +202,31 @@ def test_an_unknown_strategy_names_the_nearest_and_all() -> None:
         find_strategy("kcenter")
 
 
-@pytest.mark.parametrize("options", [{"rounding": "nearest"}, {"task_mean": "median"}])
-def test_an_unknown_choice_lists_what_is_allowed(options: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match=r"allowed: (webster|arithmetic)"):
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            {"rounding": "webstr"},
+            "rounding is 'webstr'; allowed: webster, largest-remainder, paper. Did you mean 'webster'?",
+        ),
+        ({"task_mean": "median"}, "task_mean is 'median'; allowed: arithmetic, geometric."),
+    ],
+)
+def test_an_unknown_choice_lists_what_is_allowed(options: dict[str, str], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(sentence)}$"):
         WeightOptions(**options)
+
+
+@pytest.mark.parametrize(("mean", "expected"), [("arithmetic", np.log(0.625)), ("geometric", np.log(0.5))])
+def test_the_mean_asked_for_makes_the_confidence_of_a_task(mean: str, expected: float) -> None:
+    problem = RankingProblem(
+        task=np.array([0, 0, 1]),
+        n_tasks=2,
+        budget=1,
+        options=WeightOptions(task_mean=mean),
+        log_confidence=np.log([0.25, 1.0, 0.5]),
+    )
+    assert problem.task_log_confidence().tolist() == pytest.approx([expected, np.log(0.5)])
 
 
 class OtherPackage:
