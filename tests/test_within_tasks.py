@@ -217,17 +217,23 @@ def test_a_vector_that_cannot_be_taken_is_told_with_its_task(n_threads: int) -> 
         ranked(problem, "task-diversity", "k-center", n_threads=n_threads)
 
 
-def small_tasks(order, n_tasks: int) -> Ranking:
-    """Let a picker order tasks of two rows on two threads; vectors are the number of the task."""
+def small_tasks(order, n_tasks: int, *, n_threads: int | None = 2) -> Ranking:
+    """Let a picker order tasks of two rows; vectors are the number of the task."""
     task = np.repeat(np.arange(n_tasks), 2)
     problem = RankingProblem(
         task=task, n_tasks=n_tasks, budget=n_tasks, embeddings=task[:, None].astype(np.float32)
     )
     picker = Picker("slow", "slow", order, needs=frozenset({"embeddings"}))
-    return order_within_tasks(problem, find_strategy("task-diversity").rank(problem), picker, n_threads=2)
+    return order_within_tasks(
+        problem, find_strategy("task-diversity").rank(problem), picker, n_threads=n_threads
+    )
 
 
-def test_no_more_threads_work_than_were_asked_for() -> None:
+@pytest.mark.parametrize(("n_threads", "asked"), [(2, "5"), (None, "2")])
+def test_no_more_threads_work_than_were_asked_for(
+    n_threads: int | None, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYON_NUM_THREADS", asked)
     names: list[str] = []
     at_work: list[str] = []
 
@@ -235,11 +241,12 @@ def test_no_more_threads_work_than_were_asked_for() -> None:
         at_work.append(threading.current_thread().name)
         names.extend(at_work)
         assert len(at_work) <= 2
+        assert problem.n_threads == 1
         time.sleep(0.01)
         at_work.pop()
         return Ranking(np.arange(problem.quota))
 
-    assert small_tasks(order, 8).rows.tolist() == list(range(0, 16, 2))
+    assert small_tasks(order, 8, n_threads=n_threads).rows.tolist() == list(range(0, 16, 2))
     assert set(names) <= {"within-task_0", "within-task_1"}
 
 
@@ -257,6 +264,20 @@ def test_after_an_error_no_thread_goes_on() -> None:
         small_tasks(order, 40)
     assert not [each.name for each in threading.enumerate() if each.name.startswith("within-task")]
     assert len(begun) < 40
+
+
+def test_a_picker_is_given_what_it_needs_and_the_seed_and_threads_of_the_run() -> None:
+    seen: list[PickingProblem] = []
+
+    def order(problem: PickingProblem) -> Ranking:
+        seen.append(problem)
+        return Ranking(np.arange(problem.quota))
+
+    problem = replace(make_problem(20, sizes=(30,)), seed=7)
+    ranking = replace(find_strategy("task-diversity").rank(problem), radii=np.ones(20), gains=np.ones(20))
+    found = order_within_tasks(problem, ranking, Picker("first", "", order), n_threads=3)
+    assert (found.radii, found.gains) == (None, None)
+    assert (seen[0].seed, seen[0].n_threads, seen[0].embeddings) == (7, 3, None)
 
 
 class OtherMachines:
