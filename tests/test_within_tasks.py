@@ -199,12 +199,26 @@ def test_a_view_is_passed_where_a_tasks_rows_follow_one_another() -> None:
     assert all(np.shares_memory(group, vectors) for group in seen)
 
 
-@pytest.mark.parametrize("rows", [[0], [0, 0], [0, 99], [0, -1]])
+@pytest.mark.parametrize("rows", [[0], [0, 0], [0, 5], [0, 99], [0, -1]])
 def test_a_picker_that_gives_other_rows_is_named(rows: list[int]) -> None:
     picker = Picker("broken", "wrong", lambda problem: Ranking(np.array(rows)))
     problem = RankingProblem(task=np.zeros(5, dtype=np.int64), n_tasks=1, budget=2)
     with pytest.raises(ConfigError, match="picker broken gave"):
         order_within_tasks(problem, find_strategy("task-diversity").rank(problem), picker)
+
+
+def test_a_picker_that_gives_what_is_labelled_is_named() -> None:
+    picker = Picker("again", "wrong", lambda problem: Ranking(np.array([3, 1])), takes_labelled=True)
+    problem = RankingProblem(
+        task=np.zeros(5, dtype=np.int64), n_tasks=1, budget=2, labelled_rows=np.array([1])
+    )
+    ranking = find_strategy("task-diversity").rank(problem)
+    with pytest.raises(
+        ConfigError, match="picker again gave 2 rows, not 2 different ones of 5; it has an err"
+    ):
+        order_within_tasks(problem, ranking, picker)
+    other = replace(problem, labelled_rows=np.array([2]))
+    assert order_within_tasks(other, ranking, picker).rows.tolist() == [3, 1]
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
