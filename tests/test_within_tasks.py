@@ -394,10 +394,3 @@ def test_ctrl_c_cancels_the_tasks_that_wait() -> None:
         child.send_signal(signal.SIGINT)
         assert child.communicate(timeout=60)[0] == "interrupted\n"
     assert child.returncode == 0
-
-
-@pytest.mark.parametrize("asked", ["3", "0", "all", ""])
-def test_one_variable_governs_all_threads(monkeypatch, asked):
-    monkeypatch.setattr(within_tasks.os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 4}, raising=False)
-    monkeypatch.setenv("RAYON_NUM_THREADS", asked)
-    assert within_tasks._thread_count() == (3 if asked == "3" else 5)
