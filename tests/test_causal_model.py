@@ -52,6 +52,17 @@ def test_a_model_without_tokenizer_is_one_sentence(tmp_path, save_tiny_model):
         load_model(str(folder))
 
 
+def test_a_tokenizer_of_special_tokens_alone_is_none(tmp_path, save_tiny_model):
+    from tokenizers import Tokenizer, models
+
+    folder = save_tiny_model(tmp_path)
+    special = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    made_up = Tokenizer(models.WordLevel(dict(zip(special.values(), range(3), strict=True)), "<unk>"))
+    transformers.PreTrainedTokenizerFast(tokenizer_object=made_up, **special).save_pretrained(folder)
+    with pytest.raises(ConfigError, match="has no tokenizer that can be read: no file holds its tokens"):
+        load_model(str(folder))
+
+
 def test_a_model_that_is_no_causal_language_model_is_named(tmp_path, save_tiny_model):
     folder = save_tiny_model(tmp_path)
     config = json.loads((folder / "config.json").read_text())

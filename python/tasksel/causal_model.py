@@ -15,9 +15,9 @@ from tasksel.causal_model_folder import (
     loading_errors,
     model_sha256,
 )
+from tasksel.causal_model_tokenizer import load_tokenizer
 from tasksel.causal_model_trust import refuse_foreign_files, unreadable_model
 from tasksel.suggestions import did_you_mean
-from tasksel.word_cache import without_word_cache
 from tasksel.wording import first_line
 from tasksel_core.errors import ConfigError, MissingExtraError
 
@@ -236,13 +236,10 @@ def _load_config(model: str, folder: str) -> Any:
 
 
 def _load_tokenizer(model: str, folder: str) -> Any:
-    from transformers import AutoTokenizer
-
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        return load_tokenizer(folder)
     except loading_errors() as error:
         raise unreadable_model(f"The model {model!r} has no tokenizer that can be read", error) from error
-    return without_word_cache(tokenizer)
 
 
 def _load_weights(model: str, folder: str, dtype: str) -> Any:

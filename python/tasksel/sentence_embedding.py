@@ -13,12 +13,12 @@ import numpy as np
 
 from tasksel.causal_model import DTYPES, find_device, quiet_transformers
 from tasksel.causal_model_folder import loading_errors
+from tasksel.causal_model_tokenizer import load_tokenizer
 from tasksel.causal_model_trust import refuse_foreign_files, unreadable_model
 from tasksel.prompt_encoding import PLACEHOLDER, EncodedPrompt, check_prompt_template
 from tasksel.sentence_embedding_folder import MINILM, SentenceRecipe, find_sentence_model, read_recipe
 from tasksel.suggestions import did_you_mean
 from tasksel.token_states import padded_inputs, sum_over_tokens
-from tasksel.word_cache import without_word_cache
 from tasksel_core.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -315,19 +315,19 @@ def _lower_case(tokenizer: Any) -> None:
 
 def _load(model: str, folder: Path, dtype: str) -> tuple[Any, Any]:
     import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
     refuse_foreign_files(model, folder)
-    given = {"trust_remote_code": False, "local_files_only": True}
     with quiet_transformers():
         try:
-            tokenizer = without_word_cache(AutoTokenizer.from_pretrained(folder, **given))
+            tokenizer = load_tokenizer(folder)
             network, loading = AutoModel.from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype),
                 use_safetensors=True,
                 output_loading_info=True,
-                **given,
+                trust_remote_code=False,
+                local_files_only=True,
             )
         except loading_errors() as error:
             raise unreadable_model(f"The model {model!r} cannot be loaded", error) from error
