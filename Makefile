@@ -15,8 +15,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 TEST_PROCESSES ?= 2
 FUZZ_CPU_SECONDS ?= 3600
 OLDEST_PYTHON ?= python3.10
-# What an old library says of new ones beside it is no finding of ours.
-OLD_WARNINGS := -W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning
+# What an old library says of new ones beside it is no finding of ours. That one cannot be imported is: pytest
+# would skip its tests with a warning.
+OLD_WARNINGS := -W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning \
+	-W error::pytest.PytestDeprecationWarning
 DEMO_POOL ?=
 DEMO_OUT ?= tasksel-demo
 

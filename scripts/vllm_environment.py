@@ -30,8 +30,8 @@ OURS = [
     "pytest>=8.3",
     "pytest-benchmark>=5.0",
     "pytest-timeout>=2.3",
-    "rich>=13.7",
-    "typer>=0.15",
+    "rich>=13.8",
+    "typer>=0.26",
 ]
 
 

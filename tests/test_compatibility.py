@@ -12,6 +12,7 @@ from packaging.version import Version
 
 from pin import OLDEST, OLDEST_EXTRAS
 from python_versions import CORE_TESTS, VERSIONS
+from vllm_environment import OURS
 from wheels import EXTENSION, WANTED, look_at_wheel, newest_glibc
 
 if sys.version_info >= (3, 11):
@@ -43,6 +44,12 @@ def test_the_oldest_pin_is_the_lowest_version_that_is_allowed(requirement):
     pinned = oldest_pins()[re.sub(r"[-_.]+", "-", requirement.name).lower()].removeprefix("==")
     lowest = Version(bound).release  # 2.3 is 2.3.1 where no 2.3.0 was released
     assert Version(pinned).release[: len(lowest)] == lowest, "run scripts/pin.py --oldest python3.10"
+
+
+def test_the_environment_of_vllm_asks_for_no_older_versions():
+    named = {each.name: each.specifier for each in named_requirements()}
+    ours = [Requirement(text) for text in OURS]
+    assert [each for each in ours if each.specifier != named[each.name]] == []
 
 
 def test_oldest_pins_are_exact_and_of_no_address():

@@ -74,7 +74,7 @@ def test_a_row_alone_gives_the_numbers_of_the_row_in_a_batch(tiny):
         np.testing.assert_array_equal(alone.token_ids, batched.token_ids)
         assert alone.text == batched.text
         for name in ("token_logprobs", "token_entropy", "token_margin"):
-            np.testing.assert_allclose(getattr(alone, name), getattr(batched, name), atol=1e-5, rtol=0)
+            np.testing.assert_allclose(getattr(alone, name), getattr(batched, name), atol=3e-5, rtol=0)
 
 
 def test_an_answer_ends_with_its_first_end_token_and_that_token_counts(tiny):

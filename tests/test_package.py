@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 import tasksel
 import tasksel_core
+from pin import CONSTRAINTS, OLDEST, OLDEST_EXTRAS
 
 ROOT = Path(__file__).parents[1]
 MODEL_LIBRARIES = ("accelerate", "peft", "ray", "tokenizers", "torch", "transformers")
@@ -125,14 +126,14 @@ def test_the_rust_lock_file_is_committed_and_up_to_date():
     assert not {"Cargo.lock", "/Cargo.lock", "*.lock"} & set(ignored)
 
 
-def read_pins():
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+def read_pins(path=CONSTRAINTS):
+    lines = path.read_text(encoding="utf-8").splitlines()
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
-def pin_of(name, **environment):
+def pin_of(name, path=CONSTRAINTS, **environment):
     """Give the version that a name is pinned to in this, or the given, environment."""
-    pins = [pin for pin in read_pins() if canonicalize_name(pin.name) == canonicalize_name(name)]
+    pins = [pin for pin in read_pins(path) if canonicalize_name(pin.name) == canonicalize_name(name)]
     versions = [str(pin.specifier) for pin in pins if not pin.marker or pin.marker.evaluate(environment)]
     assert len(versions) < 2, f"{name} is pinned more than once"
     return versions[0].removeprefix("==") if versions else None
@@ -181,9 +182,9 @@ def is_wanted(requirement, extras):
     return not requirement.marker or any(requirement.marker.evaluate({"extra": extra}) for extra in extras)
 
 
-def installed_closure():
-    """Follow the requirements of all our extras through what is installed here."""
-    waiting = [("tasksel", frozenset(EXTRAS))]
+def installed_closure(extras):
+    """Follow the requirements of our extras through what is installed here."""
+    waiting = [("tasksel", frozenset(extras))]
     seen = set()
     while waiting:
         name, extras = waiting.pop()
@@ -199,6 +200,14 @@ def installed_closure():
     return sorted({name for name, _ in seen} - {"tasksel"})
 
 
+def pins_and_extras_of_this_environment():
+    """Tell an environment of the lowest versions (`make test-oldest`) by its numpy."""
+    is_oldest = pin_of("numpy", OLDEST) == importlib.metadata.version("numpy")
+    return (OLDEST, OLDEST_EXTRAS) if is_oldest else (CONSTRAINTS, EXTRAS)
+
+
 def test_everything_that_the_extras_bring_is_pinned():
-    unpinned = [name for name in installed_closure() if not PINNED_BY_TORCH.match(name) and not pin_of(name)]
-    assert not unpinned, f"not in constraints.txt: {', '.join(unpinned)}; run scripts/pin.py"
+    path, extras = pins_and_extras_of_this_environment()
+    names = [name for name in installed_closure(extras) if not PINNED_BY_TORCH.match(name)]
+    unpinned = [name for name in names if not pin_of(name, path)]
+    assert not unpinned, f"not in {path.name}: {', '.join(unpinned)}; run scripts/pin.py"
