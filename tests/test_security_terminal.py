@@ -196,7 +196,8 @@ def test_what_a_server_says_does_not_steer_the_terminal(hostile, monkeypatch, st
 
 def cells_of(path):
     with path.open(newline="", encoding="utf-8-sig") as file:
-        return [cell for row in csv.reader(file) for cell in row]
+        lines = (line.replace("\0", "\\0") for line in file)  # Python 3.10 reads no NUL
+        return [cell for row in csv.reader(lines) for cell in row]
 
 
 def is_formula(cell):

@@ -72,7 +72,7 @@ def _tasks_table(tasks: pl.DataFrame, width: int) -> Table:
     task_chars = min(max(width - used - 2, MIN_TASK_CHARS), TASK_CHARS)
     table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=task_chars)
     for name in known:
-        table.add_column(_COLUMNS[name][0], justify="right", no_wrap=True, min_width=_COLUMNS[name][1])
+        table.add_column(_COLUMNS[name][0], justify="right", no_wrap=True)
     for row in _shown(tasks):
         if row is None:
             table.add_row("…", *[""] * len(known))

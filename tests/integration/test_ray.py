@@ -26,6 +26,10 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc").exists(), reason="children are found in /proc"),
     # Ray Data 2.60 sets, when it is first used, settings of its own that it has deprecated.
     pytest.mark.filterwarnings(r"ignore:.*deprecated:DeprecationWarning:ray\."),
+    # Ray 2.50 leaves files and processes that it starts with to the garbage collector.
+    pytest.mark.filterwarnings(
+        r"ignore:(?s).*(name='/dev/null'|is still running):pytest.PytestUnraisableExceptionWarning"
+    ),
 ]
 
 
