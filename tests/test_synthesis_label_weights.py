@@ -5,7 +5,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -38,6 +38,8 @@ def test_weighted_training_has_the_real_distribution():
     st.floats(0, 5),
     st.one_of(st.none(), st.floats(1.0, 20.0)),
 )
+@example([1, 2], [12], 4.450147717014403e-308, 1.0)
+@example([1, 1], [8], 4.450147717014403e-308, 1.0)
 @settings(max_examples=100)
 def test_weights_have_mean_one_and_stay_under_the_cap(train, real, smoothing, cap):
     frames = [labelled(**{f"l{n}": count for n, count in enumerate(each)}) for each in (train, real)]

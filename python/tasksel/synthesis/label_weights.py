@@ -291,10 +291,12 @@ def _cap_weights(weights: NDArray[np.float64], cap: float | None) -> NDArray[np.
     while True:
         rest = len(scaled) - cap * is_capped.sum()
         below = scaled[~is_capped].sum()
-        factor = rest / below if below > 0 else 0.0
-        over = ~is_capped & (scaled * factor > cap * (1 + 1e-12))
+        # Divided first: for weights near the smallest number rest / below is past the largest one.
+        is_shared = ~is_capped & (below > 0)
+        shared = np.divide(scaled, below, out=np.zeros_like(scaled), where=is_shared) * rest
+        over = ~is_capped & (shared > cap * (1 + 1e-12))
         if not over.any():
-            return np.where(is_capped, cap, scaled * factor)
+            return np.where(is_capped, cap, shared)
         is_capped |= over
 
 
