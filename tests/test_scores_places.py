@@ -67,6 +67,7 @@ def test_rows_without_ids_stand_where_the_pool_has_them():
     assert found.log_confidence.tolist() == [-1.0, -2.0, -3.0]
     found.check()
     found.add(rows(None, [-4.0]))
+    assert found.log_confidence.tolist() == [-1.0, -2.0, -3.0]
     sentence = (
         r"^there is no 'id' column, and 4 rows are not the pool's 3: only as many rows can be joined by "
         r"position\. Add an 'id' column\.$"
@@ -83,7 +84,7 @@ def test_before_the_first_shard_nothing_is_known():
 
 
 def test_shards_with_and_without_ids_do_not_mix():
-    with pytest.raises(SchemaError, match="some shards have an 'id' column and others have none"):
+    with pytest.raises(SchemaError, match=r"^some shards have an 'id' column and others have none\.$"):
         placed(["a", "b"], rows(["a"], [-1.0]), rows(None, [-1.0]))
 
 
