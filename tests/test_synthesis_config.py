@@ -94,6 +94,10 @@ MISTAKES = {
         "total = 5\n" + LEVELS + '[dimensions.t]\nname = "u"\nvalues = ["p"]',
         "Unknown key 'name'",
     ),
+    "descriptions no table": (
+        "total = 5\n[strata]\ndescriptions = 'a'\n" + LEVELS,
+        "\\[strata.descriptions\\]",
+    ),
     "no strata": ("total = 5", "lacks the section \\[strata.levels\\]"),
     "no levels": ("total = 5\n[strata]\nallocate = 'equal'", "\\[strata.levels\\] is empty"),
     "levels no list": ('total = 5\n[strata.levels]\na = "x"', "a list is wanted"),

@@ -178,6 +178,7 @@ class StrataConfig:
         for level, check in self.checks.items():
             self._check_level("[strata.checks]", level)
             check.check_values(f"level {level!r}", self.levels[level])
+        check_table("[strata.descriptions]", self.descriptions)
         for level, text in self.descriptions.items():
             self._check_level("[strata.descriptions]", level)
             check_text(f"{level} of [strata.descriptions]", text)
