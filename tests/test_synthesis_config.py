@@ -98,6 +98,14 @@ MISTAKES = {
         "total = 5\n[strata]\ndescriptions = 'a'\n" + LEVELS,
         "\\[strata.descriptions\\]",
     ),
+    "margins of no level": (
+        LEVELS + '[strata.margins."b\\nc"]\nx = 1',
+        r"\[strata.margins\] b\\nc names the level",
+    ),
+    "a category is a table": (
+        "total = 5\n" + LEVELS + "[edge]\nshare = 0.1\ncategories = [{}]",
+        "categories of \\[edge\\] has the value",
+    ),
     "no strata": ("total = 5", "lacks the section \\[strata.levels\\]"),
     "no levels": ("total = 5\n[strata]\nallocate = 'equal'", "\\[strata.levels\\] is empty"),
     "levels no list": ('total = 5\n[strata.levels]\na = "x"', "a list is wanted"),

@@ -22,6 +22,7 @@ from tasksel.synthesis.config import (
     SynthesisConfig,
 )
 from tasksel.toml_file import check_table, load_toml, refuse_unknown_keys
+from tasksel.wording import printable
 from tasksel_core.errors import ConfigError, ResumeError
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def _read_strata(given: Any) -> StrataConfig:
         for level, values in levels.items()
     }
     found["checks"] = {
-        level: _read_section(CheckConfig, each, f"{level} of [strata.checks]")
+        level: _read_section(CheckConfig, each, f"{printable(level)} of [strata.checks]")
         for level, each in _table(found, "checks", "strata.checks").items()
     }
     if "impossible" in found:
@@ -199,7 +200,7 @@ def _read_strata(given: Any) -> StrataConfig:
 
 
 def _read_dimension(name: str, given: Any) -> DimensionConfig:
-    where = f"[dimensions.{name}]"
+    where = f"[dimensions.{printable(name)}]"
     check_table(where, given)
     found = dict(given)
     values = found.get("values")
@@ -218,11 +219,12 @@ def _read_edge(given: Any) -> EdgeConfig:
     check_table("[edge]", given)
     found = dict(given)
     found["custom"] = {
-        name: _read_section(CustomEdgeConfig, each, f"[edge.custom.{name}]", name=name)
+        name: _read_section(CustomEdgeConfig, each, f"[edge.custom.{printable(name)}]", name=name)
         for name, each in _table(found, "custom", "edge.custom").items()
     }
     if isinstance(found.get("categories"), (list, tuple)):
-        found["categories"] = dict.fromkeys(found["categories"], 1.0)
+        listed = [_value(each, "categories of [edge]") for each in found["categories"]]
+        found["categories"] = dict.fromkeys(listed, 1.0)
     return _read_section(EdgeConfig, found, "[edge]")
 
 

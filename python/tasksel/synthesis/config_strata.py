@@ -19,6 +19,7 @@ from tasksel.synthesis.config_values import (
     holds_shares,
     share_of,
 )
+from tasksel.wording import printable
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class StrataConfig:
         if self.targets is not None:
             check_nested_targets("[strata.targets]", self.targets, list(self.levels.values()))
         for level, table in self.margins.items():
-            where = f"[strata.margins] {level}"
+            where = f"[strata.margins] {printable(level)}"
             self._check_level(where, level)
             check_numbers(where, table, self.levels[level])
             holds_shares(where, table.values())
