@@ -193,6 +193,21 @@ def test_sharegpt_roles_read_like_those_of_messages():
     assert row["response"] == "last"
 
 
+def test_messages_without_a_text_in_any_part_are_empty():
+    part = pl.Struct({"role": pl.String, "content": pl.List(pl.Struct({"text": pl.String}))})
+    given = [[{"role": "user", "content": [{"text": None}]}, None], [None, {"role": "GPT", "content": []}]]
+    frame = pl.DataFrame({"prompt": [*given, [], [None]]}, schema={"prompt": pl.List(part)})
+    prompts = load_pool(frame).frame["prompt"].to_list()
+    assert prompts == ["User: \n\nUnknown: ", "Unknown: \n\nAssistant: ", "", "Unknown: "]
+
+
+@pytest.mark.parametrize("text", [1, 1.5, True, {"a": 1}, [1]], ids=str)
+def test_parts_whose_text_is_none_are_refused(text):
+    frame = pl.DataFrame({"prompt": [[{"role": "user", "content": [{"text": text}]}]]})
+    with pytest.raises(SchemaError, match="a list of parts with a field 'text' of text"):
+        load_pool(frame)
+
+
 def test_texts_of_message_parts_are_joined():
     parts = [{"type": "text", "text": "a"}, {"type": "image", "text": None}, {"type": "text", "text": "b"}]
     frame = pl.DataFrame({"messages": [[{"role": "user", "content": parts}]]})

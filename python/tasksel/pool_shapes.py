@@ -125,11 +125,18 @@ class _Source:
         if _is_text(dtype):
             return content.cast(pl.String)
         parts = dtype.inner if isinstance(dtype, pl.List) else None
-        if isinstance(parts, pl.Struct) and any(part.name == "text" for part in parts.fields):
-            return content.list.eval(pl.element().struct.field("text").drop_nulls()).list.join("\n")
+        texts = (
+            [part.dtype for part in parts.fields if part.name == "text"]
+            if isinstance(parts, pl.Struct)
+            else []
+        )
+        if any(_is_text(each) for each in texts):
+            found = content.list.eval(pl.element().struct.field("text").drop_nulls())
+            # polars 2.1 forgets what they are in a chunk without one.
+            return found.cast(pl.List(pl.String)).list.join("\n")
         raise SchemaError(
             f"{self.name}: {field!r} in column {column!r} {_has_type(dtype)}; a message's content is text "
-            "or a list of parts with a field 'text'."
+            "or a list of parts with a field 'text' of text."
         )
 
 
