@@ -47,6 +47,8 @@ MOST_SEED_BYTES: Final = 150_000
 _MOST_PROCESSES: Final = 10
 """Of one turn: a finding ends a process."""
 _SHORTEST_TURN_S: Final = 10.0
+_SHORT_RUNS: Final = 1_500
+"""Of a short run: by the clock it would go further on a faster machine, and be another run."""
 _LOG_CHARS: Final = 6_000
 _NO_ATHERIS: Final = (
     "There is no atheris for this Python and platform, so that no reader is fuzzed; the tests replay the "
@@ -111,6 +113,7 @@ class Processes:
 def _environment() -> dict[str, str]:
     paths = (str(FUZZ.parents[1] / "python"), os.environ.get("PYTHONPATH", ""))
     quiet = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "RUST_BACKTRACE": "0"}
+    quiet |= {"PYTHONHASHSEED": "0"}  # sets in one order, and so the same branches in each run
     return {**os.environ, **quiet, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
@@ -131,6 +134,7 @@ def fuzz_turn(
             break
         left = max(1, round(end - time.monotonic()))
         limits = [f"-max_total_time={left}", f"-seed={seed}", f"-artifact_prefix={found}/"]
+        limits += [f"-runs={_SHORT_RUNS}"] if seed else []
         run = processes.run(target, [*limits, str(corpus), str(seeds)])
         n_new = sum(_keep(each, run.log) for each in run.artifacts)
         n_inputs = sum(1 for folder in (corpus, seeds) for _ in folder.iterdir())

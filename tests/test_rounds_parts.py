@@ -71,6 +71,7 @@ def test_rounds_of_equal_size_differ_by_one_at_most_and_sum_to_the_budget(budget
     [
         ({}, {}, "says neither n nor sizes nor share"),
         ({"n": 0}, {}, "n of [rounds] is 0; a whole number of at least 1"),
+        ({"n": 10**20}, {}, "n of [rounds] is past 10,000; at most so many rounds"),
         ({"n": 2, "szes": [1]}, {}, "Did you mean 'sizes'?"),
         ({"sizes": [10, 20], "share": 0.5}, {}, "exclude each other"),
         ({"sizes": [10, 10]}, {}, "are 20 labels together, and budget of [select] says 30"),

@@ -125,12 +125,8 @@ class _Source:
         if _is_text(dtype):
             return content.cast(pl.String)
         parts = dtype.inner if isinstance(dtype, pl.List) else None
-        texts = (
-            [part.dtype for part in parts.fields if part.name == "text"]
-            if isinstance(parts, pl.Struct)
-            else []
-        )
-        if any(_is_text(each) for each in texts):
+        fields = parts.fields if isinstance(parts, pl.Struct) else []
+        if any(part.name == "text" and _is_text(part.dtype) for part in fields):
             found = content.list.eval(pl.element().struct.field("text").drop_nulls())
             # polars 2.1 forgets what they are in a chunk without one.
             return found.cast(pl.List(pl.String)).list.join("\n")

@@ -16,6 +16,8 @@ __all__ = ["BUDGET_UNITS", "RoundSizes", "read_sizes"]
 
 BUDGET_UNITS: Final = {"budget": "selected", "budget_tokens": "label_tokens", "budget_cost": "label_cost"}
 """Budgets of ``[select]``, each with the figure of a selection that says how much of it was spent."""
+_MOST_ROUNDS: Final = 10_000
+"""More than anybody waits for; each has a folder of its own."""
 _ROOM: Final = 1e-9
 """Shares such as three times 1/3 end a hair above 1."""
 
@@ -70,6 +72,8 @@ def read_sizes(rounds: Mapping[str, Any], select: Mapping[str, Any]) -> RoundSiz
     n = rounds.get("n")
     if n is not None:
         check_whole("n of [rounds]", n, 1)
+        if n > _MOST_ROUNDS:
+            raise ConfigError(f"n of [rounds] is past {_MOST_ROUNDS:,}; at most so many rounds are allowed.")
     if "sizes" in rounds:
         return _of_sizes(rounds, select, n)
     named = [name for name in BUDGET_UNITS if name in select]
