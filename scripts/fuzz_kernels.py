@@ -351,8 +351,8 @@ def fuzz_shortly(targets: Sequence[str], run: Run) -> int:
     What fails then is the change; luck is for the long runs.
     """
     with tempfile.TemporaryDirectory() as folder:
-        short = replace(run, corpus=Path(folder), ledger=None, seed=1)
-        short = replace(short, cpu_seconds=4, wall_seconds=6, slice_seconds=4)
+        limits = {"cpu_seconds": 4, "wall_seconds": 6, "slice_seconds": 4}
+        short = replace(run, corpus=Path(folder), ledger=None, seed=1, **limits)
         return 1 if fuzz_in_turns(targets, short, jobs=2) else 0
 
 

@@ -118,11 +118,11 @@ def _environment() -> dict[str, str]:
 
 
 def fuzz_turn(
-    processes: Processes, target: str, seconds: float, *, into: Path, record: bool, seed: int = 0
+    processes: Processes, target: str, seconds: float, *, into: Path, record: bool, is_short: bool = False
 ) -> Record:
     """Fuzz a target for so many seconds of the clock, and go on after each finding.
 
-    The seed is of the changes that are tried; 0 is another one each time.
+    A short turn tries so many inputs at most, by one seed: what fails then is the change that it is run for.
     """
     corpus, found, seeds = into / target, FOUND / target, SEEDS / target
     for folder in (corpus, found):
@@ -133,8 +133,8 @@ def fuzz_turn(
         if time.monotonic() >= end or processes.is_stopped.is_set():
             break
         left = max(1, round(end - time.monotonic()))
-        limits = [f"-max_total_time={left}", f"-seed={seed}", f"-artifact_prefix={found}/"]
-        limits += [f"-runs={_SHORT_RUNS}"] if seed else []
+        limits = [f"-max_total_time={left}", f"-artifact_prefix={found}/"]
+        limits += ["-seed=1", f"-runs={_SHORT_RUNS}"] if is_short else []
         run = processes.run(target, [*limits, str(corpus), str(seeds)])
         n_new = sum(_keep(each, run.log) for each in run.artifacts)
         n_inputs = sum(1 for folder in (corpus, seeds) for _ in folder.iterdir())
@@ -142,6 +142,8 @@ def fuzz_turn(
         total = total.and_then(stretch)
         if record:
             add(target, stretch)
+        if is_short and not run.artifacts:
+            break
     return total
 
 
@@ -177,10 +179,8 @@ def fuzz_in_turns(
                 continue
             # Of a busy machine a process gets a part, and the shortest turn is worth its start.
             seconds = min(options.turn_seconds, max(left, _SHORTEST_TURN_S), until_end)
-            # A short run does the same each time: what fails then is the change that it is run for.
-            seed = 1 if options.short else 0
-            record = not options.no_ledger
-            total = fuzz_turn(processes, target, seconds, into=corpus, record=record, seed=seed)
+            how = {"into": corpus, "record": not options.no_ledger, "is_short": options.short}
+            total = fuzz_turn(processes, target, seconds, **how)
             found += total.crashes
             print(
                 f"{target}: {total.executions:,} inputs in {total.cpu_seconds:.0f} s of CPU time, "
