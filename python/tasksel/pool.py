@@ -251,7 +251,8 @@ def _frame_sha256(frame: pl.DataFrame) -> str:
         if not _holds(dtype, pl.Binary) and not _holds(dtype, pl.Object)
     }
     for block in frame.iter_slices(_HASHED_ROWS):
-        lines = pl.DataFrame([block[name].cast(dtype) for name, dtype in as_json.items()])
+        # No date fails to be a number, and looking for ones that do makes Polars panic in nested arrays.
+        lines = pl.DataFrame([block[name].cast(dtype, strict=False) for name, dtype in as_json.items()])
         digest.update(lines.write_ndjson().encode())
         for name in in_python:
             digest.update(repr(block[name].to_list()).encode())
