@@ -367,6 +367,34 @@ def test_stopping_does_not_wait_for_requests_that_hang(server, tmp_path):
         monkey.cancel()
 
 
+@pytest.mark.parametrize(("status", "noted"), [(200, 3), (401, 0)])
+def test_what_nobody_waits_for_any_more_is_noted_as_maybe_paid(server, tmp_path, status, noted):
+    """After Ctrl-C a provider goes on with what it was asked; where the key is wrong it never began."""
+    arrived = threading.Semaphore(0)
+
+    def play(asked):
+        if asked.values[0]["product"] == "p0":
+            for _ in range(3):
+                arrived.acquire(timeout=20.0)
+            return status, completion("ok")
+        arrived.release()
+        time.sleep(3.0)
+        return status, ""
+
+    server.play = play
+    with ReplyJournal(tmp_path / "r.jsonl") as journal:
+        asker = make_asker(server, journal, timeout_s=60.0)
+        asks = make_asks(asker, 4)
+
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt if noted else ProviderError):
+            asker.ask(asks, answered=interrupt)
+        assert asker.caps.spent.requests == (1 + noted if noted else 0)
+    assert spent_by(tmp_path, asker) == asker.caps.spent
+
+
 def test_half_a_reply_over_the_wire_is_no_reply(server, tmp_path):
     class Half(str):
         """Claims to be longer than it is."""

@@ -72,6 +72,7 @@ class Asker:
     sent: int = 0
     _answered: int = 0
     _refused: int = 0
+    _under_way: dict[int, tuple[Ask, Reservation]] = field(default_factory=dict)
 
     @property
     def ended(self) -> str | None:
@@ -112,7 +113,8 @@ class Asker:
         OSError
             A reply could not be written; none is asked for after it.
         KeyboardInterrupt
-            Ctrl-C; replies that arrive within half a second are kept.
+            Ctrl-C; replies that arrive within half a second are kept, and requests that are still under way
+            then are noted as what may have been paid for.
         """
         known = {each.key: self.journal.entries.get(each.key) for each in asks}
         answers = {
@@ -215,11 +217,24 @@ class Asker:
         try:
             while n_workers:
                 n_workers -= take()
-        except BaseException:
+        except BaseException as error:
             self.stopped.set()
-            _wait_for_the_rest(news, n_workers)
+            try:
+                _wait_for_the_rest(news, n_workers)
+            finally:
+                # What refuses all requests refuses those under way, too.
+                if self._answered or not isinstance(error, ProviderError):
+                    self._note_under_way()
             raise
         return found
+
+    def _note_under_way(self) -> None:
+        """Write down what nobody waits for any more: the provider may work on it and bill it all the same."""
+        while self._under_way:
+            with contextlib.suppress(KeyError, OSError):  # answered just now; the disk is full
+                each, reservation = self._under_way.popitem()[1]
+                self.journal.append_all([loss_entry(each, reservation.usage, self.journal.entries)])
+                self.caps.settle(reservation, reservation.usage)
 
     def _work(
         self,
@@ -255,7 +270,13 @@ class Asker:
                 self.pacing.withdrawn(permit)
                 return None
             self.sent += 1
-            attempt = provider.attempt(each.body)
+            self._under_way[threading.get_ident()] = each, reservation
+            try:
+                attempt = provider.attempt(each.body)
+            finally:
+                is_awaited = self._under_way.pop(threading.get_ident(), None) is not None
+            if not is_awaited:
+                return None
             answer = self._take(provider, each, attempt, permit, reservation)
             if answer is None:
                 failures += attempt.verdict == "failed"
