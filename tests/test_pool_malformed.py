@@ -390,6 +390,13 @@ def test_a_message_of_a_wrong_type():
     )
 
 
+@pytest.mark.parametrize("role", [3, b"user", b"\xff", ["user"]])
+def test_a_role_of_a_wrong_type(role):
+    text = refusal(pl.DataFrame({"messages": [[{"role": role, "content": "a"}]]}))
+    assert text.startswith("<frame>: 'role' in column 'messages' has type ")
+    assert text.endswith("; the role of a message is text.")
+
+
 @pytest.mark.parametrize(
     ("column", "what"), [("id", "an id"), ("task", "a task"), ("response", "a response")]
 )

@@ -105,6 +105,11 @@ class _Source:
         fields = {field.name: field.dtype for field in dtype.inner.fields}
         for role_field, content_field in _TURN_FIELDS:
             if role_field in fields and content_field in fields:
+                if not _is_text(fields[role_field]):
+                    raise SchemaError(
+                        f"{self.name}: {role_field!r} in column {column!r} {_has_type(fields[role_field])}; "
+                        "the role of a message is text."
+                    )
                 content = self._content(column, content_field, fields[content_field])
                 return _Conversation(cs.by_name(column).as_expr(), role_field, content)
         return None
