@@ -18,7 +18,7 @@ from tasksel.embedding_column import column_vectors
 from tasksel.embedding_parquet import missing_vectors, read_parquet_vectors
 from tasksel.embedding_shards import read_run_vectors
 from tasksel.embedding_storage import as_float32, is_floating
-from tasksel.file_places import file_trouble
+from tasksel.file_places import file_trouble, is_folder
 from tasksel.pool_file_scan import first_clause
 from tasksel.wording import listed
 from tasksel_core.errors import SchemaError
@@ -77,7 +77,7 @@ def read_embeddings(
     if file is not None:
         return read_parquet_vectors(file, column, frame)
     if name not in frame.columns:
-        if _is_folder(name):
+        if is_folder(name):
             return read_run_vectors(path, frame)
         raise SchemaError(
             f"There is no embeddings column {name!r}; the pool has {listed(frame.columns)}. "
@@ -107,13 +107,6 @@ def _parquet_column(name: str) -> tuple[Path | None, str | None]:
         return Path(name), None
     file, _, column = name.rpartition(".parquet:")
     return (Path(f"{file}.parquet"), column) if file and column else (None, None)
-
-
-def _is_folder(name: str) -> bool:
-    try:
-        return name != "" and Path(name).is_dir()
-    except (OSError, ValueError):  # a name that is too long, or that holds NUL
-        return False
 
 
 def _load_npy(path: Path) -> NDArray[Any]:

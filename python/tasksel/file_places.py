@@ -13,7 +13,7 @@ from tasksel_core.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["NO_REGULAR_FILE", "expanded_home", "file_trouble", "refuse_overwriting"]
+__all__ = ["NO_REGULAR_FILE", "expanded_home", "file_trouble", "is_folder", "refuse_overwriting"]
 
 NO_REGULAR_FILE: Final = "is not a regular file"
 """Of a pipe, a socket, a device: reading it may never end."""
@@ -68,6 +68,20 @@ def file_trouble(path: Path) -> str | None:
     if not stat.S_ISREG(mode):
         return NO_REGULAR_FILE
     return None if os.access(path, os.R_OK) else "cannot be read (Permission denied)"
+
+
+def is_folder(place: str | os.PathLike[str]) -> bool:
+    """Return whether a folder stands there; no name that a folder cannot have is an error.
+
+    Examples
+    --------
+    >>> is_folder("."), is_folder("a" * 10_000), is_folder("")
+    (True, False, False)
+    """
+    try:
+        return stat.S_ISDIR(os.stat(place).st_mode)  # noqa: PTH116 -- Path("") is the folder of the process
+    except (OSError, ValueError):
+        return False
 
 
 def refuse_overwriting(written: Iterable[str | os.PathLike[str]], read: Iterable[object]) -> None:

@@ -59,7 +59,7 @@ def check_prompt_template(prompt_template: str | None) -> None:
     Raises
     ------
     ConfigError
-        The placeholder is missing or repeated.
+        The placeholder is missing or repeated, or the template is no text.
 
     Examples
     --------
@@ -71,6 +71,8 @@ def check_prompt_template(prompt_template: str | None) -> None:
     """
     if prompt_template is None:
         return
+    if not isinstance(prompt_template, str):
+        raise ConfigError(f"The prompt template is {prompt_template!r}; text with {PLACEHOLDER} is wanted.")
     count = prompt_template.count(PLACEHOLDER)
     if count != 1:
         raise ConfigError(

@@ -67,7 +67,7 @@ class TrainingSettings:
         _check_choice("trainer", self.trainer, TRAINERS)
         _check_choice("dtype", self.dtype, TRAINING_DTYPES)
         check_prompt_template(self.prompt_template)
-        if not self.find_targets():
+        if not isinstance(self.target_modules, str) or not self.find_targets():
             raise ConfigError(
                 f"target_modules is {self.target_modules!r}; {ALL_LINEAR} or names of modules with commas "
                 "between them (q_proj,v_proj) are wanted."

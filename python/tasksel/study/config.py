@@ -374,6 +374,8 @@ class StudyConfig:
             raise ConfigError(f"Study {self.name!r} has no [[worlds]].")
         for budget in self.budgets:
             _check_budget(budget)
+        if not self.metrics:
+            raise ConfigError(f"metrics is empty; allowed are {', '.join(METRICS)}.")
         for metric in self.metrics:
             _check_choice("metric", metric, tuple(METRICS))
         known = {arm.name for arm in self.arms}
@@ -460,7 +462,7 @@ def _check_unique(noun: str, names: list[str]) -> None:
     if repeated:
         raise ConfigError(f"There are two {noun}s named {repeated[0]!r}.")
     for name in names:
-        if not name or set(name) & set('/\\:*?"<>|@') or name.startswith("."):
+        if not name.isprintable() or not name or set(name) & set('/\\:*?"<>|@') or name.startswith("."):
             raise ConfigError(
                 f"The {noun} name {name!r} cannot be a folder's; letters, digits, spaces, - and . are wanted."
             )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from tasksel.evaluation_figures import direction_of
+from tasksel.file_places import is_folder
 from tasksel.run_folder import folder_lock, make_folder, read_json, refuse_unknown_format, write_json
 from tasksel.study.cells import ALL_LABELS, NO_LABELS, Cell, CellWork
 from tasksel.study.config import StudyConfig
@@ -110,7 +111,7 @@ def run_study(
 
 def _with_model(study: StudyConfig, model: str) -> StudyConfig:
     """Put one base model into every world; a folder becomes absolute, since a study's paths are its own."""
-    named = str(Path(model).absolute()) if Path(model).is_dir() else model
+    named = str(Path(model).absolute()) if is_folder(model) else model
     worlds = tuple(dataclasses.replace(world, model=named) for world in study.worlds)
     return dataclasses.replace(study, worlds=worlds)
 

@@ -70,6 +70,8 @@ class CheckConfig:
         check_choice("kind of check", self.kind, CHECK_KINDS)
         check_name("field of check", self.field)
         check_table("patterns of check", self.patterns)
+        check_text("column of check", self.column)
+        check_text("question of check", self.question)
         for value, pattern in self.patterns.items():
             check_pattern(f"The pattern of {value!r}", pattern)
         for name, kind in (("patterns", "regex"), ("column", "classifier"), ("question", "judge")):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tasksel.causal_model_folder import EMBEDDED_MODEL
 from tasksel.endpoint import check_base_url, check_key_variable
+from tasksel.file_places import is_folder
 from tasksel.prompt_encoding import PLACEHOLDER, check_prompt_template
 from tasksel.providers import BASE_URLS, KEY_VARIABLES, PROVIDERS, provider_by_name
 from tasksel.request_pacing import PacingSettings
@@ -122,8 +123,8 @@ class TeacherSettings:
     @property
     def model_name(self) -> str:
         """The model as files name it: a folder without the way to it."""
-        is_folder = self.is_local and Path(self.model).is_dir()
-        return Path(self.model).resolve().name if is_folder else self.model
+        has_folder = self.is_local and is_folder(self.model)
+        return Path(self.model).resolve().name if has_folder else self.model
 
     @property
     def is_local(self) -> bool:
@@ -174,7 +175,7 @@ class TeacherSettings:
             return self.provider
         if self.endpoint:
             return "openai"
-        if self.model == EMBEDDED_MODEL or Path(self.model).is_dir():
+        if self.model == EMBEDDED_MODEL or is_folder(self.model):
             return _LOCAL
         raise ConfigError(
             f"Where the model {self.model!r} is, is not said; give an endpoint (--endpoint URL), or a "
