@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tasksel.csv_cells import defused_texts
 from tasksel.evaluation_figures import overall_figures, task_figures
+from tasksel.json_shapes import AN_OBJECT, NUMBER, NUMBER_OR_NULL
 from tasksel.run_folder import make_folder, write_text
 from tasksel.run_folder_frames import write_frame
 
@@ -16,7 +17,20 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-__all__ = ["Evaluation", "EvaluationSettings", "SuiteResult", "summarise", "write_suite"]
+__all__ = ["REPORT_SHAPE", "Evaluation", "EvaluationSettings", "SuiteResult", "summarise", "write_suite"]
+
+_FIGURE: Final = {"mean": NUMBER, "low": NUMBER_OR_NULL, "high": NUMBER_OR_NULL}
+REPORT_SHAPE: Final = {
+    "suites": [
+        {
+            "suite": str,
+            "figures": {...: {"macro?": _FIGURE, "micro?": _FIGURE}},
+            "tasks": [AN_OBJECT],
+            "notes": [str],
+        }
+    ]
+}
+"""Of ``report.json``."""
 
 
 @dataclass(frozen=True)

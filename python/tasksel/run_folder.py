@@ -19,6 +19,7 @@ import time
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from tasksel.file_places import NO_REGULAR_FILE, file_trouble
+from tasksel.json_shapes import AN_OBJECT, check_shape
 from tasksel.run_folder_disk_errors import find_disk_error
 from tasksel.run_folder_durability import create_folder, flush_file, flush_folder
 from tasksel.run_folder_leftovers import remove_leftovers, temporary_path
@@ -145,13 +146,20 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, shape: Any = AN_OBJECT) -> dict[str, Any]:
     """Read a JSON object that tasksel wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    shape : shape of an object, optional
+        What the caller relies on, as `tasksel.json_shapes` says it.
 
     Raises
     ------
     ResumeError
-        The file is not a JSON object; the message names it.
+        The file is not a JSON object, or of another shape; the message names it.
     """
     if file_trouble(path) == NO_REGULAR_FILE:  # reading a pipe may never end
         raise ResumeError(f"{path} {NO_REGULAR_FILE}; delete it or restore it.")
@@ -161,19 +169,28 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ResumeError(f"{path} cannot be read as JSON ({error}); delete it or restore it.") from error
     if not isinstance(content, dict):
         raise ResumeError(f"{path} holds {type(content).__name__}, not a JSON object.")
+    check_shape(content, shape, path)
     return content
 
 
-def read_versioned(path: Path) -> dict[str, Any]:
+def read_versioned(path: Path, shape: Any = AN_OBJECT) -> dict[str, Any]:
     """Read a manifest, or other JSON that says by itself in which version of the layout a folder is.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    shape : shape of an object, optional
+        What the caller relies on, as `tasksel.json_shapes` says it.
 
     Raises
     ------
     ResumeError
-        The file is not a JSON object, or of a version that this tasksel does not read.
+        The file is not a JSON object, of a version that this tasksel does not read, or of another shape.
     """
     content = read_json(path)
     check_format_version(content, path)
+    check_shape(content, shape, path)
     return content
 
 

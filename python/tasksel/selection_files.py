@@ -10,6 +10,7 @@ import polars as pl
 
 from tasksel.allocation import ALLOCATION_SCHEMA
 from tasksel.csv_cells import undefused_texts
+from tasksel.json_shapes import NUMBER, NUMBER_OR_NULL, TEXT_OR_NULL, check_shape
 from tasksel.pool import Pool, load_pool
 from tasksel.pool_file_scan import first_clause
 from tasksel.run_folder import MANIFEST_NAME, check_format_version, file_sha256, read_json, read_versioned
@@ -106,7 +107,7 @@ def read_selection(folder: str | os.PathLike[str]) -> SavedSelection:
             "folder that `tasksel select --out` wrote."
         )
     check_format_version(manifest, place / MANIFEST_NAME)
-    _check_tables(place / MANIFEST_NAME, manifest)
+    check_shape(manifest, _MANIFEST, place / MANIFEST_NAME)
     for name in SELECTION_FILES:
         _check_file(place / name, manifest)
     try:
@@ -126,14 +127,49 @@ _CSV_SCHEMA: Final = pl.Schema({**ALLOCATION_SCHEMA, "capped": pl.String(), "lab
 """The file has Python's True and False, which polars does not read."""
 
 
-_TABLES: Final = ("pool", "settings", "figures", "files")
-
-
-def _check_tables(path: Path, manifest: dict[str, Any]) -> None:
-    """Refuse a manifest that was changed by hand into something else."""
-    wrong = next((name for name in _TABLES if not isinstance(manifest.get(name), dict)), None)
-    if wrong is not None:
-        raise ResumeError(f"{path} holds no table {wrong!r}, as a selection's does; make the selection anew.")
+_USED: Final = {"sha256": str}
+_MANIFEST: Final = {
+    "pool": {
+        "name": str,
+        "sha256": str,
+        "rows": int,
+        "task_column?": TEXT_OR_NULL,
+        "id_column?": TEXT_OR_NULL,
+    },
+    "scores": (_USED, None),
+    "embeddings": (_USED, None),
+    "labelled?": (_USED, None),
+    "settings": {
+        "strategy": str,
+        "budget": NUMBER,
+        "seed": int,
+        "options?": dict,
+        "metric?": str,
+        "within?": str,
+        "base?": int,
+        "alpha?": NUMBER,
+        "max_ratio?": NUMBER_OR_NULL,
+        "task_mean?": str,
+        "rounding?": str,
+        "cost_column?": TEXT_OR_NULL,
+        "prices?": ({...: NUMBER_OR_NULL}, None),
+        "per_cost?": bool,
+    },
+    "figures": {
+        "selected": int,
+        "pool_rows": int,
+        "tasks": int,
+        "tasks_picked": int,
+        "tasks_capped": int,
+        "effective_tasks_picked": NUMBER,
+        "effective_tasks_weight?": NUMBER,
+        "largest_weight_share?": NUMBER,
+        "covering_radius?": NUMBER,
+    },
+    "notes?": [str],
+    "versions": {"tasksel": str},
+    "files": {...: str},
+}
 
 
 def _check_file(path: Path, manifest: dict[str, Any]) -> None:
@@ -218,7 +254,7 @@ def _beside(run: Path) -> dict[str, str]:
 def _of_job(run: Path) -> dict[str, str]:
     if not (run / JOB_NAME).is_file():
         return {}
-    inputs = read_versioned(run / JOB_NAME).get("inputs", {})
+    inputs = read_versioned(run / JOB_NAME, {"inputs?": dict}).get("inputs", {})
     return {
         name: str(_resolved(run, place))
         for name, place in inputs.items()

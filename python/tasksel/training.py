@@ -13,10 +13,11 @@ import shutil
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tasksel.causal_model import find_model_folder, identify_model, load_model, suitable_threads
 from tasksel.causal_model_folder import TRAINING_FOLDER
+from tasksel.json_shapes import NUMBER
 from tasksel.pool import load_pool, unanswered
 from tasksel.pool_ids import columns_sha256
 from tasksel.run_folder import (
@@ -60,6 +61,17 @@ __all__ = ["TrainingProgress", "TrainingSummary", "train"]
 
 _LIBRARIES = ("tasksel", "torch", "transformers", "tokenizers", "accelerate", "peft")
 _INPUTS = ("selection", "model")
+_FIGURES: Final[dict[str, Any]] = {
+    "examples": int,
+    "epochs": int,
+    "steps": int,
+    "tokens": int,
+    "truncated_prompts": int,
+    "truncated_responses": int,
+    "trained_parameters": int,
+    "parameters": int,
+    "loss_by_epoch": [NUMBER],
+}
 _REFUSAL = (
     "{folder} holds a training that cannot be continued as asked: {changes}. "
     "Choose another output folder, or delete {folder} to train again."
@@ -310,7 +322,7 @@ class _TrainingRun:
         if self.settings.merge and not _lists_model(manifest):
             manifest = self._merge(manifest)
         return TrainingSummary(
-            **manifest["figures"],
+            **{name: manifest["figures"][name] for name in _FIGURES},
             steps_reused=self.steps_reused,
             seconds=time.perf_counter() - started_s,
             tokens_per_s=self.new_tokens / self.loop_s if self.new_tokens else None,
@@ -346,7 +358,7 @@ class _TrainingRun:
         path = self.folder / MANIFEST_NAME
         if not path.exists():
             return None
-        manifest = read_versioned(path)
+        manifest = read_versioned(path, {"figures": _FIGURES, "files": [{"name": str, "sha256": str}]})
         for listed in manifest["files"]:
             each = listed_path(self.folder, listed["name"], path)
             if not each.exists() or file_sha256(each) != listed["sha256"]:

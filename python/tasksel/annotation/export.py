@@ -186,7 +186,7 @@ def _refuse_answered(folder: Path) -> None:
     record = folder / EXPORT_NAME
     if not record.is_file():
         return
-    for name, sha256 in read_versioned(record).get("files", {}).items():
+    for name, sha256 in read_versioned(record, {"files?": {...: str}}).get("files", {}).items():
         path = listed_path(folder, name, record)
         if path.is_file() and file_sha256(path) != sha256:
             raise ConfigError(

@@ -173,7 +173,7 @@ def check_manifest(folder: Path, *, derived: Sequence[str] = LABEL_FILES) -> dic
         raise ConfigError(
             f"{folder} holds no labels; allowed: a run folder that `tasksel annotate import --into` wrote to."
         )
-    manifest = read_versioned(folder / MANIFEST_NAME)
+    manifest = read_versioned(folder / MANIFEST_NAME, {"files?": {...: str}})
     if manifest.get("stage") != LABELS_STAGE:
         raise ResumeError(
             f"{folder} is of the stage {manifest.get('stage')!r}, where {LABELS_STAGE!r} is wanted; choose "
@@ -181,7 +181,7 @@ def check_manifest(folder: Path, *, derived: Sequence[str] = LABEL_FILES) -> dic
         )
     for name in derived:
         path = folder / name
-        if not path.is_file() or file_sha256(path) != manifest["files"][name]:
+        if not path.is_file() or file_sha256(path) != manifest["files"].get(name):
             raise ResumeError(
                 f"{path} is missing or not as it was written, or an import was interrupted; `tasksel "
                 "annotate import` makes it anew from the imports, so import any file again."

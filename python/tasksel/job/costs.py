@@ -145,6 +145,7 @@ def _mean_answer_tokens(context: JobContext) -> float | None:
     folder = context.places.scores
     if manifest_sha256(folder) is None:
         return None
-    counts = read_versioned(folder / MANIFEST_NAME).get("counts", {})
+    shape = {"counts?": {"rows?": int, "tokens?": int}}
+    counts = read_versioned(folder / MANIFEST_NAME, shape).get("counts", {})
     rows, tokens = counts.get("rows"), counts.get("tokens")
     return tokens / rows if rows and tokens else None

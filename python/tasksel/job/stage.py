@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from tasksel.job.keys import deciding
 from tasksel.job.ledger import StageRecord, manifest_sha256
 from tasksel.job.sections import SECTIONS
+from tasksel.json_shapes import AN_OBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
     from tasksel.job.context import JobContext
 
-__all__ = ["Outcome", "Stage", "section_record", "stage_name"]
+__all__ = ["OUTCOME_SHAPE", "Outcome", "Stage", "section_record", "stage_name"]
+
+OUTCOME_SHAPE: Final = {"figures": AN_OBJECT, "notes": [str], "files": {...: str}}
+"""Of the manifest of a stage that says by itself what it came to."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasksel.endpoint import DEFAULT_KEY_VARIABLE, Endpoint
 from tasksel.evaluation import BENCHMARK_FILES, REPORT_NAME, EvaluationSettings, evaluate
+from tasksel.evaluation_results import REPORT_SHAPE
 from tasksel.job.keys import call_settings
 from tasksel.job.ledger import manifest_sha256
 from tasksel.job.sections import SECTIONS
@@ -100,7 +101,7 @@ class EvaluateStage(Stage):
         manifest = read_versioned(folder / MANIFEST_NAME)
         if not report.is_file() or file_sha256(report) != manifest.get("report_sha256"):
             return None
-        suites = read_json(report)["suites"]
+        suites = read_json(report, REPORT_SHAPE)["suites"]
         notes = tuple(note for suite in suites for note in suite["notes"])
         return Outcome({suite["suite"]: suite["figures"] for suite in suites}, notes, is_reused=True)
 

@@ -11,7 +11,7 @@ from tasksel.job.ledger import manifest_sha256
 from tasksel.job.places import TASKED_POOL_NAME
 from tasksel.job.sections import SECTIONS
 from tasksel.job.sources import source_sha256
-from tasksel.job.stage import Outcome, Stage, section_record
+from tasksel.job.stage import OUTCOME_SHAPE, Outcome, Stage, section_record
 from tasksel.run_folder import (
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -93,8 +93,8 @@ class TasksStage(Stage):
     def recall(self, context: JobContext) -> Outcome | None:
         """Read the figures, if the pool is as it was written."""
         folder = self.folder(context)
-        manifest, pool = read_versioned(folder / MANIFEST_NAME), folder / TASKED_POOL_NAME
-        if not pool.is_file() or file_sha256(pool) != manifest.get("files", {}).get(TASKED_POOL_NAME):
+        manifest, pool = read_versioned(folder / MANIFEST_NAME, OUTCOME_SHAPE), folder / TASKED_POOL_NAME
+        if not pool.is_file() or file_sha256(pool) != manifest["files"].get(TASKED_POOL_NAME):
             return None
         return Outcome(manifest["figures"], tuple(manifest["notes"]), is_reused=True)
 

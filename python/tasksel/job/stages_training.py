@@ -14,7 +14,7 @@ from tasksel.job.ledger import StageRecord, manifest_sha256
 from tasksel.job.places import IMPORTED_NAME, LABELLED_NAME, LABELS_NAME
 from tasksel.job.sections import SECTIONS
 from tasksel.job.sources import source_sha256
-from tasksel.job.stage import Outcome, Stage, section_record, stage_name
+from tasksel.job.stage import OUTCOME_SHAPE, Outcome, Stage, section_record, stage_name
 from tasksel.pool import load_pool
 from tasksel.pool_ids import columns_sha256
 from tasksel.run_folder import (
@@ -127,9 +127,9 @@ class LabelStage(Stage):
     def recall(self, context: JobContext) -> Outcome | None:
         """Read the figures, if the labelled rows are as they were written."""
         folder = self.folder(context)
-        manifest = read_versioned(folder / MANIFEST_NAME)
+        manifest = read_versioned(folder / MANIFEST_NAME, OUTCOME_SHAPE)
         path = folder / LABELLED_NAME
-        if not path.is_file() or file_sha256(path) != manifest.get("files", {}).get(LABELLED_NAME):
+        if not path.is_file() or file_sha256(path) != manifest["files"].get(LABELLED_NAME):
             return None
         return Outcome(manifest["figures"], tuple(manifest["notes"]), is_reused=True)
 
@@ -154,7 +154,8 @@ class TrainStage(Stage):
 
     def describe(self, context: JobContext) -> StageRecord:
         """Say on which rows the model is trained, and how."""
-        manifest = read_versioned(context.places.labelled(self.selection) / MANIFEST_NAME)
+        path = context.places.labelled(self.selection) / MANIFEST_NAME
+        manifest = read_versioned(path, {"rows_sha256": str})
         inputs = {"labelled rows": manifest["rows_sha256"]}
         return section_record(context, "train", context.config["train"], inputs)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tasksel.evaluation_results import REPORT_SHAPE
 from tasksel.html_page import Column, Page, heat_table, paragraph, table
 from tasksel.html_page_search import search_script
+from tasksel.json_shapes import NUMBER_OR_NULL, TEXT_OR_NULL, check_shape
 from tasksel.report.selected_examples import examples_block
 from tasksel.report.selection_reading import read_material
 from tasksel.report.selection_report import MARGIN_BYTES, MAX_BYTES, selection_page
@@ -146,12 +148,32 @@ def _evaluation_rows(run: Path) -> list[dict[str, Any]]:
         if not (path.parent / MANIFEST_NAME).is_file():
             continue
         name = _evaluated(path.parent.relative_to(run).parts)
-        suites = read_json(path).get("suites", [])
-        if suites:  # or the file is of another program
-            read_versioned(path.parent / MANIFEST_NAME)
-        for suite in suites:
+        content = read_json(path)
+        if not content.get("suites"):  # the file is of another program
+            continue
+        read_versioned(path.parent / MANIFEST_NAME)
+        check_shape(content, REPORT_SHAPE, path)
+        for suite in content["suites"]:
             rows += [{"name": name, "metric": metric, **each} for metric, each in suite["figures"].items()]
     return sorted(rows, key=lambda row: (row["metric"], row["name"] != "base model"))
+
+
+_ROUND: Final = {
+    "round": int,
+    "new_labels": int,
+    "labels": int,
+    "set_aside": int,
+    "tokens": NUMBER_OR_NULL,
+    "cost": NUMBER_OR_NULL,
+    "metric": TEXT_OR_NULL,
+    "figure": NUMBER_OR_NULL,
+    "figure_low": NUMBER_OR_NULL,
+    "figure_high": NUMBER_OR_NULL,
+    "gain": NUMBER_OR_NULL,
+    "gain_per_100_labels": NUMBER_OR_NULL,
+    "gain_per_cost": NUMBER_OR_NULL,
+    "radius": NUMBER_OR_NULL,
+}
 
 
 def _evaluated(parts: Sequence[str]) -> str:
@@ -190,7 +212,7 @@ def _rounds_blocks(run: Path) -> list[str]:
     """Return what rounds came to: a row each, and why they ended."""
     if not (run / ROUNDS_NAME).is_file():
         return []
-    found = read_versioned(run / ROUNDS_NAME)
+    found = read_versioned(run / ROUNDS_NAME, {"rounds": [_ROUND], "stopped": TEXT_OR_NULL})
     rows = [
         {**row, "shown": _with_interval(_figure_of(row))} if row["figure"] is not None else row
         for row in found["rounds"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tasksel.html_page import Column, Page, bullets, heat_table, paragraph, table
+from tasksel.json_shapes import AN_OBJECT, NUMBER, NUMBER_OR_NULL, TEXT_OR_NULL
 from tasksel.run_folder import MANIFEST_NAME, read_json, read_versioned
 from tasksel.synthesis.config_file import CONFIG_NAME, EXAMPLES_NAME, PLAN_FOLDER, read_planned_config
 from tasksel.synthesis.records import GENERATION_FOLDER, RECORDS_NAME, read_all_records
@@ -80,22 +81,50 @@ def read_synthesis_files(run: Path) -> SynthesisFiles:
         cells=_read_frame(plan / "cells.parquet"),
         margins=_read_frame(plan / "margins.parquet"),
         examples=_read_frame(plan / EXAMPLES_NAME),
-        plan=read_versioned(plan / MANIFEST_NAME),
-        generation=_read_if_there(run / GENERATION_FOLDER / MANIFEST_NAME),
+        plan=_read_if_there(plan / MANIFEST_NAME, _PLAN),
+        generation=_read_if_there(run / GENERATION_FOLDER / MANIFEST_NAME, _GENERATION),
         validation=_read_validation(run / "validation"),
         records=read_all_records(run) if has_records else pl.DataFrame(),
         dimensions=_read_frame(dimensions) if dimensions.exists() else pl.DataFrame(),
     )
 
 
-def _read_if_there(path: Path) -> dict[str, Any]:
-    return read_versioned(path) if path.exists() else {}
+_PLAN: Final = {"settings": dict, "findings?": list, "plan_sha256?": TEXT_OR_NULL}
+_GENERATION: Final = {
+    "settings": {"model": str, "provider": str},
+    "tier": int,
+    "replies": int,
+    "input_tokens": int,
+    "output_tokens": int,
+    "is_estimate": bool,
+    "cost": NUMBER_OR_NULL,
+    "currency": TEXT_OR_NULL,
+    "repairs": {...: int},
+    "rejects": {...: int},
+    "steps": {...: int},
+}
+_GATE: Final = {
+    "name": str,
+    "outcome": str,
+    "at_least": bool,
+    "threshold": NUMBER_OR_NULL,
+    "value": NUMBER_OR_NULL,
+    "interval": ([NUMBER], None),
+    "meaning": TEXT_OR_NULL,
+    "reason": TEXT_OR_NULL,
+    "proof": ({"sentence?": TEXT_OR_NULL}, None),
+}
+_VALIDATION: Final = {"gates?": [_GATE], "findings?": list}
+
+
+def _read_if_there(path: Path, shape: Any) -> dict[str, Any]:
+    return read_versioned(path, shape) if path.exists() else {}
 
 
 def _read_validation(folder: Path) -> dict[str, Any]:
-    _read_if_there(folder / MANIFEST_NAME)  # says in which version the results are written
+    _read_if_there(folder / MANIFEST_NAME, AN_OBJECT)  # says in which version the results are written
     path = folder / "results.json"
-    return read_json(path) if path.exists() else {}
+    return read_json(path, _VALIDATION) if path.exists() else {}
 
 
 def _read_frame(path: Path) -> pl.DataFrame:
@@ -291,7 +320,7 @@ def _figure_text(value: Any) -> str:
 
 
 def _interval_text(gate: dict[str, Any]) -> str | None:
-    return None if gate["interval"] is None else "{:.3f} to {:.3f}".format(*gate["interval"])
+    return None if gate["interval"] is None else " to ".join(f"{end:.3f}" for end in gate["interval"])
 
 
 def _cost_blocks(files: SynthesisFiles) -> list[str]:

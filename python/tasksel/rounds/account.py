@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 import polars as pl
@@ -15,10 +15,12 @@ from tasksel.job.ledger import StageRecord, manifest_sha256
 from tasksel.job.places import LABELLED_NAME
 from tasksel.job.prices import label_prices
 from tasksel.job.sources import source_sha256
-from tasksel.job.stage import Outcome, Stage
+from tasksel.job.stage import OUTCOME_SHAPE, Outcome, Stage
+from tasksel.json_shapes import NUMBER_OR_NULL, TEXT_OR_NULL
 from tasksel.label_cost import measure_lengths, read_amounts
 from tasksel.rounds.gains import read_figure
 from tasksel.rounds.places import BEFORE
+from tasksel.rounds.record import ROUND_SHAPE
 from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, read_versioned, write_json
 from tasksel.scores_places import IdPlaces
 from tasksel.selection_costs import COST_COLUMN
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from tasksel.rounds.places import RoundPlaces
 
 __all__ = ["AccountStage"]
+
+_ASKED: Final = {"rows": int, "missing": int}
+_SPENT: Final = {"input_tokens": int, "output_tokens": int, "cost": NUMBER_OR_NULL, "currency": TEXT_OR_NULL}
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class AccountStage(Stage):
     def recall(self, context: JobContext) -> Outcome | None:  # noqa: ARG002 - it knows its place
         """Read it, if it is there."""
         path = self.places.account(self.number)
-        return Outcome(read_versioned(path), is_reused=True) if path.is_file() else None
+        return Outcome(read_versioned(path, ROUND_SHAPE), is_reused=True) if path.is_file() else None
 
     def ended_sha256(self, context: JobContext) -> str | None:  # noqa: ARG002 - it knows its place
         """Return the hash of the file."""
@@ -132,7 +137,9 @@ class AccountStage(Stage):
     def _n_asked(self) -> int:
         folder = self.places.labelled(self.number)
         figures = (
-            {"rows": 0, "missing": 0} if folder is None else read_versioned(folder / MANIFEST_NAME)["figures"]
+            {"rows": 0, "missing": 0}
+            if folder is None
+            else read_versioned(folder / MANIFEST_NAME, OUTCOME_SHAPE | {"figures": _ASKED})["figures"]
         )
         return int(figures["rows"] + figures["missing"])
 
@@ -142,7 +149,7 @@ class AccountStage(Stage):
             return {"tokens": 0.0, "cost": 0.0, "currency": ""}
         teacher = context.places.run / TEACHER_FOLDER / TEACHER_FOLDER / MANIFEST_NAME
         if teacher.is_file():
-            counts = read_versioned(teacher)["counts"]
+            counts = read_versioned(teacher, {"counts": _SPENT})["counts"]
             tokens = float(counts["input_tokens"] + counts["output_tokens"])
             return {"tokens": tokens, "cost": counts["cost"], "currency": counts["currency"] or ""}
         currency = str(context.config["labels"].get("currency", ""))

@@ -10,7 +10,9 @@ import polars as pl
 
 from tasksel.evaluation import REPORT_NAME
 from tasksel.evaluation_figures import BOOTSTRAP_RESAMPLES, direction_of
+from tasksel.evaluation_results import REPORT_SHAPE
 from tasksel.intervals import paired_bootstrap_interval
+from tasksel.json_shapes import NUMBER, check_shape
 from tasksel.run_folder import MANIFEST_NAME, read_json, read_versioned
 from tasksel_core.errors import ConfigError
 
@@ -105,7 +107,7 @@ def measure_gain(earlier: Path, later: Path, figure: Figure) -> Gain:
 def _read_suites(folder: Path) -> list[dict[str, Any]]:
     if (folder / MANIFEST_NAME).is_file():
         read_versioned(folder / MANIFEST_NAME)  # says in which version the figures are written
-    suites: list[dict[str, Any]] = read_json(folder / REPORT_NAME)["suites"]
+    suites: list[dict[str, Any]] = read_json(folder / REPORT_NAME, REPORT_SHAPE)["suites"]
     return suites
 
 
@@ -113,6 +115,7 @@ def _values(folder: Path, figure: Figure) -> NDArray[np.float64]:
     """Return the figure of each task, or of each question, in an order that two evaluations share."""
     if figure.level == "macro":
         tasks = next(each["tasks"] for each in _read_suites(folder) if each["suite"] == figure.suite)
+        check_shape(tasks, [{"task": str, figure.metric: NUMBER}], folder / REPORT_NAME)
         by_task = {row["task"]: float(row[figure.metric]) for row in tasks}
         return np.array([by_task[name] for name in sorted(by_task)])
     name = figure.suite.replace(":", "-").replace("/", "-")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from tasksel.json_shapes import NUMBER, NUMBER_OR_NULL
 from tasksel.rounds.gains import Figure, Gain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["TABLE_SCHEMA", "RoundRecord"]
+__all__ = ["ROUND_SHAPE", "TABLE_SCHEMA", "RoundRecord"]
 
 TABLE_SCHEMA: Final = pl.Schema(
     {
@@ -34,6 +35,21 @@ TABLE_SCHEMA: Final = pl.Schema(
         "radius": pl.Float64(),
     }
 )
+ROUND_SHAPE: Final = {
+    "round": int,
+    "new_labels": int,
+    "labels": int,
+    "set_aside": int,
+    "tokens": NUMBER,
+    "cost": NUMBER_OR_NULL,
+    "currency": str,
+    "radius": NUMBER_OR_NULL,
+    "figure": (
+        {"suite": str, "metric": str, "level": str, "mean": NUMBER, "low": NUMBER, "high": NUMBER},
+        None,
+    ),
+}
+"""Of ``round.json``."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +94,10 @@ class RoundRecord:
         """Make a record of what ``round.json`` holds."""
         names = ("new_labels", "labels", "set_aside", "tokens", "cost", "radius", "currency")
         figure = content["figure"]
-        return cls(
-            content["round"],
-            figure=None if figure is None else Figure(**figure),
-            gain=gain,
-            **{name: content[name] for name in names},
-        )
+        if figure is not None:
+            # A newer tasksel may have added to it.
+            figure = Figure(**{each.name: figure[each.name] for each in fields(Figure)})
+        return cls(content["round"], figure=figure, gain=gain, **{name: content[name] for name in names})
 
     @property
     def gain_per_100_labels(self) -> float | None:

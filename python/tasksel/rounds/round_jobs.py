@@ -13,6 +13,7 @@ from tasksel.job.places import TASKED_POOL_NAME
 from tasksel.job.stages import SelectStage
 from tasksel.job.stages_evaluation import EvaluateStage
 from tasksel.job.stages_training import TrainStage
+from tasksel.json_shapes import NUMBER
 from tasksel.pool import unanswered
 from tasksel.rounds.account import AccountStage
 from tasksel.rounds.places import BEFORE, RoundPlaces
@@ -115,7 +116,8 @@ class RoundJobs:
         figure = BUDGET_UNITS[self.config.sizes.budget]
         spent = 0.0
         for each in range(1, number):
-            selection = read_versioned(self.places.job(each).selection("") / MANIFEST_NAME)
+            path = self.places.job(each).selection("") / MANIFEST_NAME
+            selection = read_versioned(path, {"figures": {f"{figure}?": NUMBER}})
             spent += selection["figures"].get(figure, 0.0)
         return self.config.sizes.settings(number, spent)
 

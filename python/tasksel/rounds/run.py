@@ -16,7 +16,7 @@ from tasksel.rounds.config import RoundsConfig, load_rounds
 from tasksel.rounds.gains import Gain, measure_gain
 from tasksel.rounds.places import BEFORE
 from tasksel.rounds.plan import plan_rounds
-from tasksel.rounds.record import RoundRecord
+from tasksel.rounds.record import ROUND_SHAPE, RoundRecord
 from tasksel.rounds.result import RoundsResult
 from tasksel.rounds.round_jobs import RoundJobs
 from tasksel.rounds.stopping import find_reason
@@ -184,7 +184,7 @@ class _RoundsRun:
         return result.waiting
 
     def _record(self, number: int) -> RoundRecord:
-        content = read_versioned(self.places.account(number))
+        content = read_versioned(self.places.account(number), ROUND_SHAPE)
         gain = None
         if content["figure"] is not None and self.records and self.records[-1].figure is not None:
             gain = self._gain_over(self.records[-1].number, number)
@@ -192,7 +192,7 @@ class _RoundsRun:
 
     def _gain_over(self, earlier: int, later: int) -> Gain:
         """Compare the models of two rounds."""
-        figure = RoundRecord.read(read_versioned(self.places.account(later))).figure
+        figure = RoundRecord.read(read_versioned(self.places.account(later), ROUND_SHAPE)).figure
         assert figure is not None  # noqa: S101 - asked for only then; for the type checker
         return measure_gain(self.places.evaluation(earlier), self.places.evaluation(later), figure)
 

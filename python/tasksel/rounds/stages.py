@@ -9,7 +9,7 @@ import polars as pl
 
 from tasksel.job.ledger import StageRecord, manifest_sha256
 from tasksel.job.places import LABELLED_NAME
-from tasksel.job.stage import Outcome, Stage
+from tasksel.job.stage import OUTCOME_SHAPE, Outcome, Stage
 from tasksel.job.stages import ScoreStage
 from tasksel.job.stages_training import LABELS_STAGE
 from tasksel.pool_ids import columns_sha256
@@ -196,10 +196,10 @@ class RoundLabelStage(Stage):
         folder = self.folder(context)
         if not (folder / MANIFEST_NAME).is_file():
             return None
-        manifest = read_versioned(folder / MANIFEST_NAME)
+        manifest = read_versioned(folder / MANIFEST_NAME, OUTCOME_SHAPE)
         for name in _FILES:
             path = folder / name
-            if not path.is_file() or file_sha256(path) != manifest.get("files", {}).get(name):
+            if not path.is_file() or file_sha256(path) != manifest["files"].get(name):
                 return None
         return manifest
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from tasksel.contamination import check_contamination
+from tasksel.json_shapes import NUMBER
 from tasksel.run_folder import FORMAT_VERSION, make_folder, read_json, text_sha256, write_json
 from tasksel.study.draws import Draw
 from tasksel.study.oracle import draw_doses, fit_gain_curve
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
     from tasksel.study.config import ArmConfig, StudyConfig, WorldConfig
     from tasksel.study.trainings import Probe
 
-__all__ = ["ALL_LABELS", "NO_LABELS", "Cell", "CellWork", "SpentCell"]
+__all__ = ["ALL_LABELS", "CELL_SHAPE", "GAINS_SHAPE", "NO_LABELS", "Cell", "CellWork", "SpentCell"]
 
+CELL_SHAPE: Final = {"identity": str, "labels": int, "pool_rows": int, "picked": {...: int}, "rows": [int]}
+"""Of the file of a cell."""
+GAINS_SHAPE: Final = {"levels": [int], "curves": {...: [NUMBER]}}
+"""Of the file with the gain curves of a world."""
 NO_LABELS: Final = "base model"
 """The arm that trains on nothing."""
 ALL_LABELS: Final = "all labels"
@@ -138,8 +143,8 @@ class CellWork:
         path = cell.path(self.out)
         noise = self._label_noise(cell)
         if path.exists():
-            kept = read_json(path)
-            if kept.get("identity") == identity:
+            kept = read_json(path, CELL_SHAPE)
+            if kept["identity"] == identity:
                 rows = np.array(kept["rows"], dtype=np.int64)
                 return SpentCell(cell, plan_training(self.study, draw, rows, label_noise=noise))
         try:
@@ -221,7 +226,7 @@ class CellWork:
         return self.out / "gains" / f"{world}.json"
 
     def _read_gains(self, world: str) -> dict[str, NDArray[np.float64]]:
-        found = read_json(self.gains_path(world))
+        found = read_json(self.gains_path(world), GAINS_SHAPE)
         levels = np.array(found["levels"], dtype=np.int64)
         return {task: fit_gain_curve(levels, np.array(curve)) for task, curve in found["curves"].items()}
 

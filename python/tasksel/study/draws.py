@@ -19,6 +19,7 @@ from tasksel.embedding import read_embeddings
 from tasksel.evaluation_exact import read_answers
 from tasksel.evaluation_loss import measure_losses
 from tasksel.hidden_states import embed_hidden_states
+from tasksel.json_shapes import NUMBER
 from tasksel.pool import load_pool
 from tasksel.pool_ids import columns_sha256
 from tasksel.run_folder import MANIFEST_NAME, make_folder, read_json, write_json
@@ -141,7 +142,7 @@ class Draw:
         started_s = time.process_time()
         yield
         path = self.folder / COSTS_NAME
-        costs = read_json(path) if path.exists() else {}
+        costs = read_json(path, {...: NUMBER}) if path.exists() else {}
         costs[stage] = costs.get(stage, 0.0) + time.process_time() - started_s
         write_json(path, costs)
 

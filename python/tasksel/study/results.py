@@ -11,7 +11,7 @@ import polars as pl
 from tasksel.evaluation_figures import direction_of, pool_weighted_mean
 from tasksel.html_page_card import CardTable, card
 from tasksel.run_folder import read_json
-from tasksel.study.cells import ALL_LABELS, NO_LABELS
+from tasksel.study.cells import ALL_LABELS, CELL_SHAPE, NO_LABELS
 from tasksel.study.comparisons import compare_arms, measure_label_efficiency, summarise_arms
 from tasksel.study.config import BENCHMARKS
 from tasksel.study.result_plots import (
@@ -69,7 +69,7 @@ def collect_results(
     """
     cells, tasks = [], []
     for cell, training, result in finished:
-        kept = read_json(cell.path(work.out))
+        kept = read_json(cell.path(work.out), CELL_SHAPE)
         place = {
             "phase": phase,
             "world": cell.world,

@@ -20,7 +20,7 @@ import numpy as np
 from tasksel.evaluation_figures import direction_of
 from tasksel.file_places import is_folder
 from tasksel.run_folder import folder_lock, make_folder, read_json, refuse_unknown_format, write_json
-from tasksel.study.cells import ALL_LABELS, NO_LABELS, Cell, CellWork
+from tasksel.study.cells import ALL_LABELS, GAINS_SHAPE, NO_LABELS, Cell, CellWork
 from tasksel.study.config import StudyConfig
 from tasksel.study.config_file import load_study
 from tasksel.study.oracle import fit_gain_curves
@@ -256,7 +256,8 @@ class _StudyRun:
     def _read_gains(self) -> dict[str, Any]:
         if self.study.oracle is None:
             return {}
-        return {world.name: read_json(self.work.gains_path(world.name)) for world in self.study.worlds}
+        paths = {world.name: self.work.gains_path(world.name) for world in self.study.worlds}
+        return {name: read_json(path, GAINS_SHAPE) for name, path in paths.items()}
 
     def _expect(self, pieces: int) -> None:
         self.total += pieces

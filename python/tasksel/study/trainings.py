@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from tasksel.evaluation import BENCHMARK_FILES, EvaluationSettings, evaluate
+from tasksel.json_shapes import NUMBER
 from tasksel.pool_ids import columns_sha256
 from tasksel.run_folder import FORMAT_VERSION, file_sha256, read_json, text_sha256, write_json
 from tasksel.scores import read_scores
@@ -202,7 +203,9 @@ def run_training(study: StudyConfig, draw: Draw, training: Training, folder: Pat
     """
     path = folder / RESULT_NAME
     if path.exists():
-        return read_json(path)
+        figures = {metric: NUMBER for metric in study.metrics if metric not in BENCHMARKS}
+        tasks = [{"task": str, "pool_share": NUMBER, **figures}]
+        return read_json(path, {"tasks": tasks, "benchmarks": {...: {"macro": NUMBER, "micro": NUMBER}}})
     work = folder / _WORK
     work.mkdir(parents=True, exist_ok=True)
     with _paused_collection():

@@ -138,7 +138,7 @@ def refresh_edge_records(run: Path) -> None:
         As in `make_edge_records`.
     """
     path = run / EDGE_FOLDER / MANIFEST_NAME
-    stored = read_versioned(path) if path.exists() else {}
+    stored = read_versioned(path, {"settings?": dict}) if path.exists() else {}
     there = [name for name in _INPUTS if (run / name).is_file()]
     if stored.get("inputs") != {name: file_sha256(run / name) for name in there}:
         settings = stored.get("settings", {})

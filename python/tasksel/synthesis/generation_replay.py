@@ -121,7 +121,7 @@ def stored_tier(folder: Path) -> int:
 def stored_exemplars(folder: Path) -> dict[str, list[str]]:
     """Return the real texts that requests of a run show."""
     path = folder / EXEMPLARS_NAME
-    return read_json(path) if path.exists() else {}
+    return read_json(path, {...: [str]}) if path.exists() else {}
 
 
 def write_outputs(
