@@ -245,18 +245,23 @@ def _frame_sha256(frame: pl.DataFrame) -> str:
     in_python = [name for name, dtype in frame.schema.items() if _holds(dtype, pl.Binary)]
     # JSON lines are the same for the same values on every machine; they cannot hold bytes, and a Python
     # object has no content that could be hashed.
-    as_json = {
-        name: dates_as_numbers(dtype)
+    as_json = [
+        name
         for name, dtype in frame.schema.items()
         if not _holds(dtype, pl.Binary) and not _holds(dtype, pl.Object)
-    }
+    ]
     for block in frame.iter_slices(_HASHED_ROWS):
-        # No date fails to be a number, and looking for ones that do makes Polars panic in nested arrays.
-        lines = pl.DataFrame([block[name].cast(dtype, strict=False) for name, dtype in as_json.items()])
+        lines = pl.DataFrame([_without_dates(block[name]) for name in as_json])
         digest.update(lines.write_ndjson().encode())
         for name in in_python:
-            digest.update(repr(block[name].to_list()).encode())
+            digest.update(repr(_without_dates(block[name]).to_list()).encode())
     return digest.hexdigest()
+
+
+def _without_dates(column: pl.Series) -> pl.Series:
+    numbers = dates_as_numbers(column.dtype)
+    # No date fails to be a number, and looking for ones that do makes Polars panic in nested arrays.
+    return column if numbers == column.dtype else column.cast(numbers, strict=False)
 
 
 def _holds(dtype: object, kind: type[pl.DataType]) -> bool:

@@ -176,9 +176,10 @@ def _read_folder(folder: Path, response_column: str | None, id_column: str | Non
             "annotators; a file in it can be imported by its name."
         )
     record = find_export(folder)
-    if record is not None and record["settings"]["to"] in ANNOTATION_FORMATS:
+    exported_to = None if record is None else record["settings"].get("to")
+    if isinstance(exported_to, str) and exported_to in ANNOTATION_FORMATS:
         # The name is ours: what a file in the folder says never becomes a path.
-        answers = folder / ANNOTATION_FORMATS[record["settings"]["to"]].answers
+        answers = folder / ANNOTATION_FORMATS[exported_to].answers
         if answers.is_file():
             return read_answers(str(answers), response_column=response_column, id_column=id_column)
     if (folder / RECORDS_NAME).is_file():

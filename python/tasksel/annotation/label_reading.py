@@ -12,6 +12,7 @@ import polars as pl
 from tasksel.annotation.adjudication import resolve_answers
 from tasksel.annotation.asked_prompts import find_missing
 from tasksel.annotation.standing_answers import ImportedAnswers, fold_imports
+from tasksel.json_shapes import check_shape
 from tasksel.run_folder import MANIFEST_NAME, file_sha256, read_versioned
 from tasksel_core.errors import ConfigError, ResumeError
 
@@ -45,6 +46,13 @@ LABEL_FILES: Final = (
     "adjudication.csv",
     "conflicts.jsonl",
 )
+_MANIFEST: Final = {
+    "settings": {"annotators": [str]},
+    "counts": {...: int},
+    "answers_by_annotator": {...: int},
+    "imports": int,
+    "files": {...: str},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,12 +181,13 @@ def check_manifest(folder: Path, *, derived: Sequence[str] = LABEL_FILES) -> dic
         raise ConfigError(
             f"{folder} holds no labels; allowed: a run folder that `tasksel annotate import --into` wrote to."
         )
-    manifest = read_versioned(folder / MANIFEST_NAME, {"files?": {...: str}})
+    manifest = read_versioned(folder / MANIFEST_NAME)
     if manifest.get("stage") != LABELS_STAGE:
         raise ResumeError(
             f"{folder} is of the stage {manifest.get('stage')!r}, where {LABELS_STAGE!r} is wanted; choose "
             "another run folder."
         )
+    check_shape(manifest, _MANIFEST, folder / MANIFEST_NAME)
     for name in derived:
         path = folder / name
         if not path.is_file() or file_sha256(path) != manifest["files"].get(name):
@@ -228,6 +237,7 @@ def read_imports(folder: Path) -> list[ImportedAnswers]:
                 f"Import {number} in {folder} is missing or not as it was written; restore the files of "
                 f"{IMPORTS_FOLDER}/."
             )
+        check_shape(record, {"on_conflict": str, "decides": bool}, path)
         frame = pl.read_parquet(data)
         imports.append(ImportedAnswers(number, frame, record["on_conflict"], record["decides"]))
     return imports
