@@ -1,4 +1,4 @@
-"""Run folders whose JSON somebody changed into something else: a sentence says so, or it is read all the same.
+"""Run folders whose JSON somebody changed into something else: a sentence says so, or it is read anyway.
 
 Each file of the golden runs, each place in it, each wrong value would take hours: each run of the tests takes
 the same few of them. ``TASKSEL_GOLDEN_VALUES=5000`` takes more, and ``TASKSEL_GOLDEN_SEED`` others.

@@ -181,8 +181,10 @@ def test_several_selections_stand_beside_each_other(tmp_path, plots):
     run = make_run(tmp_path / "run", make_pool(90), budget=30, names=("selections/one", "selections/two"))
     (run / "evaluations" / "one").mkdir(parents=True)
     (run / "evaluations" / "one" / "manifest.json").write_text('{"format_version": 1}')
-    figures = {"macro": {"mean": 0.5, "low": 0.4, "high": 0.6}, "micro": {"mean": 0.25, "low": None}}
-    suites = {"suites": [{"suite": "exact", "figures": {"exact_match": figures}}]}
+    figures = {"macro": {"mean": 0.5, "low": 0.4, "high": 0.6}, "micro": {"mean": 0.25}}
+    figures["micro"] |= {"low": None, "high": None}
+    suite = {"suite": "exact", "figures": {"exact_match": figures}, "tasks": [], "notes": []}
+    suites = {"suites": [suite]}
     (run / "evaluations" / "one" / "report.json").write_text(json.dumps(suites))
     page = read(write_report(run, plots=run / "plots"))
     assert "2 selections: one, two" in page.text

@@ -46,9 +46,12 @@ LABEL_FILES: Final = (
     "adjudication.csv",
     "conflicts.jsonl",
 )
+_COUNTS: Final = (
+    *("asked", "labelled", "rejected", "skipped", "empty", "to_adjudicate", "open", "conflicts"),
+)
 _MANIFEST: Final = {
     "settings": {"annotators": [str]},
-    "counts": {...: int},
+    "counts": dict.fromkeys(_COUNTS, int),
     "answers_by_annotator": {...: int},
     "imports": int,
     "files": {...: str},

@@ -203,7 +203,7 @@ def _evaluation_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _with_interval(figure: dict[str, Any]) -> str:
-    if figure.get("low") is None:
+    if figure["low"] is None or figure["high"] is None:
         return f"{figure['mean']:.3f}"
     return f"{figure['mean']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
 
