@@ -5,17 +5,15 @@ import os
 import pickle
 import random
 import re
+import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from tasksel.pool import read_pool, scan_pool
 from tasksel_core.errors import SchemaError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ALLOWED = ".parquet, .jsonl, .ndjson, .json, .csv, .tsv"
 
@@ -381,6 +379,21 @@ def test_a_conversation_of_a_wrong_type(column, value):
     assert re.match(
         rf"<frame>: column '{column}' has type \S.*; it must be a list of {{role, content}} or", text
     )
+
+
+def test_a_file_over_which_polars_aborts_ends_with_a_word():
+    """Nobody can catch that; a Polars that refuses the file would be better still."""
+    code = "import sys; from tasksel.pool import read_pool; read_pool(sys.argv[1])"
+    path = Path(__file__).parent / "data" / "aborting.parquet"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONFAULTHANDLER"},
+    )
+    assert ended.returncode != 0
+    assert "SchemaError" in ended.stderr or "in scan_parquet" in ended.stderr
 
 
 def test_a_message_of_a_wrong_type():

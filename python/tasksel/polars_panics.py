@@ -2,11 +2,15 @@
 
 A panic becomes an exception in Python, and Rust prints it before, to the standard error of the process, past
 ``sys.stderr``: some lines about the code of Polars, with a backtrace where ``RUST_BACKTRACE`` is set.
+
+Some damages of a Parquet file are no panic: Polars asks for as many bytes as a run length says, and where
+nobody has them the process is aborted, with all that it had printed. Python's own handler then says where it was.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import tempfile
 import threading
@@ -29,6 +33,7 @@ class _Diversion:
         self._readers = 0
         self._stderr = -1
         self._file: IO[bytes] | None = None
+        self._is_told_of_aborts = False
 
     def begin(self) -> None:
         with self._lock:
@@ -47,8 +52,14 @@ class _Diversion:
             self._stderr = os.dup(_STDERR)
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by the last reader
             os.dup2(self._file.fileno(), _STDERR)
+            if not faulthandler.is_enabled():
+                faulthandler.enable(self._stderr)
+                self._is_told_of_aborts = True
 
     def _close(self) -> None:
+        if self._is_told_of_aborts:
+            faulthandler.disable()
+            self._is_told_of_aborts = False
         if self._stderr >= 0:
             os.dup2(self._stderr, _STDERR)
             os.close(self._stderr)
