@@ -4,7 +4,7 @@ A panic becomes an exception in Python, and Rust prints it before, to the standa
 ``sys.stderr``: some lines about the code of Polars, with a backtrace where ``RUST_BACKTRACE`` is set.
 
 Some damages of a Parquet file are no panic: Polars asks for as many bytes as a run length says, and where
-nobody has them the process is aborted, with all that it had printed. Python's own handler then says where it was.
+nobody has them the process is aborted, with all that it had printed. Python's own handler then says where.
 """
 
 from __future__ import annotations
