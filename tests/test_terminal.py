@@ -78,6 +78,20 @@ def test_the_demo_tells_each_note_once() -> None:
         assert " ".join(text.split()).count(note) == 1
 
 
+@pytest.mark.parametrize(
+    ("reused", "seconds", "per_s", "expected"),
+    [
+        (0, 2.0, 1234.5, "Scored 2 prompts: 4 tokens generated in 2 s, 1,234 tokens/s."),
+        (0, 0.5, 8.0, "Scored 2 prompts: 4 tokens generated."),
+        (2, 90.0, None, "Scored 2 prompts (2 from before): 4 tokens generated."),
+    ],
+)
+def test_a_rate_is_told_where_there_is_one(reused, seconds, per_s, expected) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    terminal.print_score_summary(console, ScoreSummary(2, reused, 4, 0, 2, 0, seconds, per_s, "run/scores"))
+    assert console.file.getvalue() == f"{expected} Files in run/scores\n"
+
+
 def test_a_bound_on_weights_is_shown_among_the_settings() -> None:
     pool = pl.DataFrame({"task": ["a", "b"], "prompt": ["p", "q"], "confidence": [0.01, 0.5]})
     console = Console(file=io.StringIO(), width=200)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["AN_OBJECT", "NUMBER", "NUMBER_OR_NULL", "TEXT_OR_NULL", "check_shape"]
+__all__ = ["AN_OBJECT", "NUMBER", "NUMBER_OR_NULL", "TEXT_OR_NULL", "check_shape", "kinds_of"]
 
 
 class NUMBER:
@@ -118,13 +118,22 @@ def _parts(value: Any, shape: Any, where: str) -> Iterator[tuple[Any, Any, str]]
 
 
 def _otherwise(value: Any, shape: Any, where: str) -> str:
-    kinds = [_kind(each) for each in (shape if isinstance(shape, tuple) else (shape,))]
-    said = f"{where or 'it'} is {_shortened(repr(value))}, where {' or '.join(kinds)} stands"
+    said = f"{where or 'it'} is {_shortened(repr(value))}, where {kinds_of(shape)} stands"
     return printable(said, max_chars=_MESSAGE_CHARS)
 
 
-def _kind(shape: Any) -> str:
-    return _KINDS[shape if shape is None or isinstance(shape, type) else type(shape)]
+def kinds_of(shape: Any) -> str:
+    """Say what a shape wants, as words of a sentence.
+
+    Examples
+    --------
+    >>> kinds_of((NUMBER, None))
+    'a number or null'
+    """
+    kinds = shape if isinstance(shape, tuple) else (shape,)
+    return " or ".join(
+        _KINDS[each if each is None or isinstance(each, type) else type(each)] for each in kinds
+    )
 
 
 def _shortened(text: str) -> str:

@@ -14,6 +14,7 @@ from tasksel.json_shapes import NUMBER, NUMBER_OR_NULL, TEXT_OR_NULL, check_shap
 from tasksel.pool import Pool, load_pool
 from tasksel.pool_file_scan import first_clause
 from tasksel.run_folder import MANIFEST_NAME, check_format_version, file_sha256, read_json, read_versioned
+from tasksel.run_folder_frames import read_frame
 from tasksel.scores import READY_MADE
 from tasksel.selection import SELECT_STAGE, SELECTION_FILES, Selection, select
 from tasksel.selection_labelled import LABELS_FILE
@@ -111,7 +112,7 @@ def read_selection(folder: str | os.PathLike[str]) -> SavedSelection:
     for name in SELECTION_FILES:
         _check_file(place / name, manifest)
     try:
-        frame = pl.read_parquet(place / "selected.parquet")
+        frame = read_frame(place / "selected.parquet", _SELECTED)
         table = pl.read_csv(
             place / "allocation.csv", schema_overrides=_CSV_SCHEMA, empty_string_is_null=False
         )
@@ -127,6 +128,7 @@ _CSV_SCHEMA: Final = pl.Schema({**ALLOCATION_SCHEMA, "capped": pl.String(), "lab
 """The file has Python's True and False, which polars does not read."""
 
 
+_SELECTED: Final = {"id": str, "prompt": str, "rank": int, "task?": TEXT_OR_NULL, "response?": TEXT_OR_NULL}
 _USED: Final = {"sha256": str}
 _MANIFEST: Final = {
     "pool": {

@@ -12,6 +12,7 @@ import polars as pl
 
 from tasksel.pool import load_pool, unanswered
 from tasksel.run_folder import MANIFEST_NAME, file_sha256, read_versioned
+from tasksel.run_folder_frames import read_frame
 from tasksel.scores_places import IdPlaces
 from tasksel_core.errors import ResumeError, SchemaError
 
@@ -104,7 +105,7 @@ def read_labelled(source: PoolSource, pool_ids: pl.Series) -> LabelledRows:
     place = _labels_of_run(source)
     if place is not None:
         _check_written(place)
-        if pl.read_parquet(place, columns=["id"]).is_empty():  # all was skipped or rejected
+        if read_frame(place, {"id": str}).is_empty():  # all was skipped or rejected
             nothing = np.empty(0, dtype=np.int64)
             return LabelledRows(nothing, _asked_rows(place, IdPlaces(pool_ids)), place.name)
     labelled = load_pool(source if place is None else place)
@@ -128,7 +129,7 @@ def _asked_rows(place: Path, places: IdPlaces) -> NDArray[np.int64]:
     path = place.parent / ASKED_NAME
     if place.name != LABELLED_NAME or not path.is_file():
         return np.empty(0, dtype=np.int64)
-    rows = places.rows_of(pl.read_parquet(path, columns=["id"])["id"])
+    rows = places.rows_of(read_frame(path, {"id": str})["id"])
     return np.unique(rows[rows >= 0])
 
 

@@ -342,8 +342,12 @@ def _percent(share: float | None) -> str:
 
 
 def _rate(figures: Mapping[str, Any]) -> str:
-    seconds = figures.get("seconds") or 0.0
-    return f" in {seconds:.0f} s, {figures['tokens_per_s']:,.0f} tokens/s" if seconds >= 1 else ""
+    seconds, per_s = figures.get("seconds") or 0.0, figures.get("tokens_per_s")
+    if (
+        seconds < 1 or per_s is None
+    ):  # of a finished run nothing is new, however long its shards are looked at
+        return ""
+    return f" in {seconds:.0f} s, {per_s:,.0f} tokens/s"
 
 
 def _lines(message: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from tasksel.annotation.assignment import with_prompt_hashes
+from tasksel.run_folder_frames import stack_frames
 from tasksel_core.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def merge_prompts(before: pl.DataFrame | None, asked: pl.DataFrame) -> pl.DataFr
     ------
     AnnotationError
         An id stands for another prompt than before.
+    SchemaError
+        A column is of a type that does not go with the one of before.
     """
     if before is None:
         return asked
@@ -63,7 +66,7 @@ def merge_prompts(before: pl.DataFrame | None, asked: pl.DataFrame) -> pl.DataFr
             f"{changed[0]!r}: label another pool into another run folder."
         )
     new = asked.join(before.select("id"), on="id", how="anti", maintain_order="left")
-    return before if new.is_empty() else pl.concat([before, new], how="diagonal_relaxed")
+    return before if new.is_empty() else stack_frames(before, new, "in what was asked before")
 
 
 def join_labels(prompts: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:

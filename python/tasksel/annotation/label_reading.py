@@ -12,8 +12,9 @@ import polars as pl
 from tasksel.annotation.adjudication import resolve_answers
 from tasksel.annotation.asked_prompts import find_missing
 from tasksel.annotation.standing_answers import ImportedAnswers, fold_imports
-from tasksel.json_shapes import check_shape
+from tasksel.json_shapes import TEXT_OR_NULL, check_shape
 from tasksel.run_folder import MANIFEST_NAME, file_sha256, read_versioned
+from tasksel.run_folder_frames import check_columns, read_frame
 from tasksel_core.errors import ConfigError, ResumeError
 
 if TYPE_CHECKING:
@@ -46,6 +47,17 @@ LABEL_FILES: Final = (
     "adjudication.csv",
     "conflicts.jsonl",
 )
+_PROMPTS: Final = {"id": str, "prompt": str, "prompt_sha256": str, "task?": TEXT_OR_NULL}
+_ANSWERS: Final = {
+    "id": str,
+    "prompt_sha256": str,
+    "response": TEXT_OR_NULL,
+    "status": str,
+    "annotator": str,
+    "source": str,
+    "foreign_id": TEXT_OR_NULL,
+    "note": TEXT_OR_NULL,
+}
 _COUNTS: Final = (
     *("asked", "labelled", "rejected", "skipped", "empty", "to_adjudicate", "open", "conflicts"),
 )
@@ -141,8 +153,8 @@ def read_labels(run: str | os.PathLike[str]) -> Labels:
     if len(imports) != manifest["imports"]:
         raise ResumeError(f"An import into {folder} was interrupted; run the same command again.")
     resolved = resolve_answers(fold_imports(imports).frame, annotators=manifest["settings"]["annotators"])
-    prompts = pl.read_parquet(folder / PROMPTS_NAME)
-    frame = pl.read_parquet(folder / "labelled.parquet")
+    prompts = read_frame(folder / PROMPTS_NAME, _PROMPTS)
+    frame = read_frame(folder / "labelled.parquet", {"id": str, "prompt": str, "response": str})
     touched = (resolved.rejected_ids, resolved.skipped_ids, resolved.empty_ids, resolved.disagreeing_ids)
     return Labels(
         frame=frame,
@@ -217,8 +229,7 @@ def read_prompts(folder: Path) -> pl.DataFrame | None:
         prompts = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise ResumeError(refused) from error
-    if not {"id", "prompt", "prompt_sha256"} <= set(prompts.columns):
-        raise ResumeError(refused)
+    check_columns(prompts, _PROMPTS, path)
     return prompts
 
 
@@ -241,6 +252,6 @@ def read_imports(folder: Path) -> list[ImportedAnswers]:
                 f"{IMPORTS_FOLDER}/."
             )
         check_shape(record, {"on_conflict": str, "decides": bool}, path)
-        frame = pl.read_parquet(data)
+        frame = read_frame(data, _ANSWERS)
         imports.append(ImportedAnswers(number, frame, record["on_conflict"], record["decides"]))
     return imports

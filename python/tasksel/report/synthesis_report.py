@@ -10,12 +10,13 @@ import polars as pl
 from tasksel.html_page import Column, Page, bullets, heat_table, paragraph, table
 from tasksel.json_shapes import AN_OBJECT, NUMBER, NUMBER_OR_NULL, TEXT_OR_NULL
 from tasksel.run_folder import MANIFEST_NAME, read_json, read_versioned
+from tasksel.run_folder_frames import check_columns, read_frame
 from tasksel.synthesis.config_file import CONFIG_NAME, EXAMPLES_NAME, PLAN_FOLDER, read_planned_config
 from tasksel.synthesis.records import GENERATION_FOLDER, RECORDS_NAME, read_all_records
 from tasksel_core.errors import ResumeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["SynthesisFiles", "read_synthesis_files", "synthesis_page"]
@@ -72,20 +73,25 @@ def read_synthesis_files(run: Path) -> SynthesisFiles:
         raise ResumeError(
             f"{run} holds no finished plan; `tasksel synth plan CONFIG.toml --out {run}` makes one."
         )
-    read_planned_config(run)  # refuses what is no configuration
-    has_records = (run / GENERATION_FOLDER / RECORDS_NAME).exists()
+    config = read_planned_config(run)  # refuses what is no configuration
+    levels = dict.fromkeys(config.strata.levels, str)
+    records, path = pl.DataFrame(), run / GENERATION_FOLDER / RECORDS_NAME
+    if path.exists():
+        records = read_all_records(run)
+        named = [*levels, *(each.name for each in config.dimensions)]
+        check_columns(records, {f"{name}?": TEXT_OR_NULL for name in named}, path)
     dimensions = run / "validation" / "dimensions.parquet"
     return SynthesisFiles(
         name=str(read_json(plan / CONFIG_NAME).get("name", run.name)),
         config=read_json(plan / CONFIG_NAME),
-        cells=_read_frame(plan / "cells.parquet"),
-        margins=_read_frame(plan / "margins.parquet"),
-        examples=_read_frame(plan / EXAMPLES_NAME),
+        cells=_read_frame(plan / "cells.parquet", {"stratum": str, "planned": int, **levels}),
+        margins=_read_frame(plan / "margins.parquet", _MARGINS),
+        examples=_read_frame(plan / EXAMPLES_NAME, {"plan_id": str}),
         plan=_read_if_there(plan / MANIFEST_NAME, _PLAN),
         generation=_read_if_there(run / GENERATION_FOLDER / MANIFEST_NAME, _GENERATION),
         validation=_read_validation(run / "validation"),
-        records=read_all_records(run) if has_records else pl.DataFrame(),
-        dimensions=_read_frame(dimensions) if dimensions.exists() else pl.DataFrame(),
+        records=records,
+        dimensions=_read_frame(dimensions, _REALISED) if dimensions.exists() else pl.DataFrame(),
     )
 
 
@@ -127,11 +133,15 @@ def _read_validation(folder: Path) -> dict[str, Any]:
     return read_json(path, _VALIDATION) if path.exists() else {}
 
 
-def _read_frame(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ResumeError(f"{path} cannot be read as Parquet ({error}); make it anew.") from error
+_MARGINS: Final = {"dimension": str, "value": TEXT_OR_NULL, "asked": NUMBER, "planned": int}
+_REALISED: Final = {"dimension": str, "value": str, "realised": NUMBER_OR_NULL}
+
+
+def _read_frame(path: Path, shape: Mapping[str, Any]) -> pl.DataFrame:
+    """Read a table; its columns of tiers are counts, too."""
+    frame = read_frame(path, shape)
+    check_columns(frame, {name: int for name in frame.columns if name.startswith("tier_")}, path)
+    return frame
 
 
 def synthesis_page(files: SynthesisFiles, *, coverage_blocks: Sequence[str] = ()) -> Page:

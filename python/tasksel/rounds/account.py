@@ -22,6 +22,7 @@ from tasksel.rounds.gains import read_figure
 from tasksel.rounds.places import BEFORE
 from tasksel.rounds.record import ROUND_SHAPE
 from tasksel.run_folder import FORMAT_VERSION, MANIFEST_NAME, file_sha256, read_versioned, write_json
+from tasksel.run_folder_frames import read_frame
 from tasksel.scores_places import IdPlaces
 from tasksel.selection_costs import COST_COLUMN
 from tasksel.teacher import TEACHER_FOLDER
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AccountStage"]
 
+_LABELLED: Final = {"id": str, "prompt": str, "response": TEXT_OR_NULL}
 _ASKED: Final = {"rows": int, "missing": int}
 _SPENT: Final = {"input_tokens": int, "output_tokens": int, "cost": NUMBER_OR_NULL, "currency": TEXT_OR_NULL}
 
@@ -128,11 +130,11 @@ class AccountStage(Stage):
         if folder is None:
             nothing = pl.DataFrame(schema={"id": pl.String(), "prompt": pl.String(), "response": pl.String()})
             return nothing, nothing
-        labelled = pl.read_parquet(folder / LABELLED_NAME)
+        labelled = read_frame(folder / LABELLED_NAME, _LABELLED)
         if before is None:
             return labelled, labelled
-        earlier = pl.read_parquet(before / LABELLED_NAME, columns=["id"])
-        return labelled, labelled.join(earlier, on="id", how="anti", maintain_order="left")
+        earlier = read_frame(before / LABELLED_NAME, _LABELLED)
+        return labelled, labelled.join(earlier.select("id"), on="id", how="anti", maintain_order="left")
 
     def _n_asked(self) -> int:
         folder = self.places.labelled(self.number)

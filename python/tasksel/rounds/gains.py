@@ -14,6 +14,7 @@ from tasksel.evaluation_results import REPORT_SHAPE
 from tasksel.intervals import paired_bootstrap_interval
 from tasksel.json_shapes import NUMBER, check_shape
 from tasksel.run_folder import MANIFEST_NAME, read_json, read_versioned
+from tasksel.run_folder_frames import read_frame
 from tasksel_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -119,6 +120,6 @@ def _values(folder: Path, figure: Figure) -> NDArray[np.float64]:
         by_task = {row["task"]: float(row[figure.metric]) for row in tasks}
         return np.array([by_task[name] for name in sorted(by_task)])
     name = figure.suite.replace(":", "-").replace("/", "-")
-    examples = pl.read_parquet(folder / name / "examples.parquet")
+    examples = read_frame(folder / name / "examples.parquet", {figure.metric: (NUMBER, bool)})
     ordered = examples.sort("id") if "id" in examples.columns else examples
     return ordered[figure.metric].cast(pl.Float64).to_numpy()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import polars as pl
-
 from tasksel.job.ledger import StageRecord, manifest_sha256
 from tasksel.job.places import LABELLED_NAME
 from tasksel.job.stage import OUTCOME_SHAPE, Outcome, Stage
@@ -22,7 +20,7 @@ from tasksel.run_folder import (
     read_versioned,
     write_json,
 )
-from tasksel.run_folder_frames import write_frame
+from tasksel.run_folder_frames import read_frame, stack_frames, write_frame
 from tasksel.selection_files import read_selection
 from tasksel.selection_labelled import ASKED_NAME
 from tasksel.teacher import TEACHER_FOLDER, ask_teacher
@@ -30,6 +28,8 @@ from tasksel_core.errors import AnnotationError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import polars as pl
 
     from tasksel.job.context import JobContext
     from tasksel.rounds.places import RoundPlaces
@@ -159,7 +159,7 @@ class RoundLabelStage(Stage):
         asked = self._asked(context)
         labelled = asked.drop("response", strict=False).join(answers.frame, on="id", maintain_order="left")
         before = self._before(LABELLED_NAME)
-        shown = labelled if before is None else pl.concat([before, labelled], how="diagonal_relaxed")
+        shown = labelled if before is None else self._stacked(before, labelled)
         if shown.is_empty():
             raise AnnotationError(
                 f"None of the {asked.height:,} prompts of round {self.number} has an answer: all were passed "
@@ -212,12 +212,12 @@ class RoundLabelStage(Stage):
     def _before(self, name: str) -> pl.DataFrame | None:
         """Return a file of the round before."""
         folder = self.places.labelled(self.number - 1)
-        return None if folder is None else pl.read_parquet(folder / name)
+        return None if folder is None else read_frame(folder / name, {"id": str, "prompt": str})
 
     def _prompts(self, context: JobContext) -> pl.DataFrame:
         """Return everything that was asked up to this round, without answers."""
         selected, before = self._selected(context).drop("response", strict=False), self._before(ASKED_NAME)
-        return selected if before is None else pl.concat([before, selected], how="diagonal_relaxed")
+        return selected if before is None else self._stacked(before, selected)
 
     def _asked(self, context: JobContext) -> pl.DataFrame:
         """Return the prompts of this round, and those of earlier ones that have no label yet."""
@@ -227,7 +227,12 @@ class RoundLabelStage(Stage):
         labelled = self._before(LABELLED_NAME)
         assert labelled is not None  # noqa: S101 - both files or none; for the type checker
         late = before.join(labelled.select("id"), on="id", how="anti", maintain_order="left")
-        return pl.concat([late, selected], how="diagonal_relaxed")
+        return self._stacked(late, selected)
+
+    def _stacked(self, before: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+        folder = self.places.labelled(self.number - 1)
+        assert folder is not None  # noqa: S101 - there is something before; for the type checker
+        return stack_frames(before, new, f"in {folder}")
 
     def _answers(self, context: JobContext) -> RoundAnswers:
         """Return the answers; once another round builds on them, no further prompt gets one here.
@@ -242,7 +247,7 @@ class RoundLabelStage(Stage):
             return found
         path = self.folder(context) / LABELLED_NAME
         known = found.frame.join(
-            pl.read_parquet(path, columns=["id"]), on="id", how="semi", maintain_order="left"
+            read_frame(path, {"id": str}).select("id"), on="id", how="semi", maintain_order="left"
         )
         late = found.frame.join(known, on="id", how="anti")["id"]
         return RoundAnswers(known, (*found.passed_ids, *late), found.disputed_ids, found.notes)

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import polars as pl
 
 import tasksel_core
 from tasksel.allocation import number_tasks
@@ -23,7 +22,7 @@ from tasksel.json_shapes import NUMBER
 from tasksel.pool import load_pool
 from tasksel.pool_ids import columns_sha256
 from tasksel.run_folder import MANIFEST_NAME, make_folder, read_json, write_json
-from tasksel.run_folder_frames import write_array, write_frame
+from tasksel.run_folder_frames import read_frame, write_array, write_frame
 from tasksel.scores import read_scores
 from tasksel.scoring import score
 from tasksel.study.worlds import SOURCE_ROW
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import polars as pl
     from numpy.typing import NDArray
 
     from tasksel.scores import Scores
@@ -46,6 +46,7 @@ SHARED_WORK: Final = ("scores", "embeddings", "losses", "ambiguity")
 POOL_NAME: Final = "pool.parquet"
 HOLDOUT_NAME: Final = "holdout.parquet"
 COSTS_NAME: Final = "cpu_s.json"
+_PROMPTS: Final = {"id": str, "task": str, "prompt": str, "response": str}
 _AMBIGUITY_PROMPTS: Final = 32
 """Prompts of a task that the base model answers several times."""
 _AMBIGUITY_SAMPLES: Final = 4
@@ -77,13 +78,13 @@ class Draw:
     @cached_property
     def pool(self) -> pl.DataFrame:
         """The pool with its responses, as it was drawn."""
-        return pl.read_parquet(self.pool_path) if self.pool_path.exists() else self._draw_pool()
+        return read_frame(self.pool_path, _PROMPTS) if self.pool_path.exists() else self._draw_pool()
 
     @cached_property
     def holdout(self) -> pl.DataFrame:
         """Held-out prompts with responses, equally many a task."""
         path = self.holdout_path
-        return pl.read_parquet(path) if path.exists() else self.world.make_holdout(self.seed)
+        return read_frame(path, _PROMPTS) if path.exists() else self.world.make_holdout(self.seed)
 
     @property
     def pool_path(self) -> Path:
@@ -120,7 +121,7 @@ class Draw:
         ):
             if not path.exists():
                 write_frame(path, frame)
-            elif _content_sha256(pl.read_parquet(path)) != _content_sha256(frame):
+            elif _content_sha256(read_frame(path, _PROMPTS)) != _content_sha256(frame):
                 raise ResumeError(
                     f"{path} is not what world {self.world.name!r} draws with seed {self.seed} now; "
                     "choose another output folder, or delete it to begin anew."

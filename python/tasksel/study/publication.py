@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from tasksel.json_shapes import AN_OBJECT, NUMBER, NUMBER_OR_NULL, TEXT_OR_NULL
 from tasksel.run_folder import FORMAT_VERSION, file_sha256, read_versioned, write_json, write_text
-from tasksel.run_folder_frames import write_frame
+from tasksel.run_folder_frames import read_frame, write_frame
+from tasksel.study.cells import GAINS_SHAPE
 from tasksel.study.config_file import parse_study
 from tasksel.study.page import render_page
 from tasksel.study.pictures import draw_pictures
@@ -26,6 +28,23 @@ __all__ = ["STUDY_NAME", "plain_config", "publish", "read_study"]
 STUDY_NAME: Final = "study.json"
 """Written last: what was asked, and the hashes of the tables that the figures stand in."""
 _READ_BACK: Final = ("cells.csv", "tasks.parquet", "contamination.csv")
+_MANIFEST: Final = {
+    "name": str,
+    "study": AN_OBJECT,
+    "chosen": TEXT_OR_NULL,
+    "gains": {...: GAINS_SHAPE},
+    "files": {...: str},
+}
+_TASKS: Final = {
+    "phase": str,
+    "world": str,
+    "seed": int,
+    "arm": str,
+    "budget": NUMBER,
+    "labels": int,
+    "confidence": NUMBER_OR_NULL,
+    "task": str,
+}
 _TEXTS: Final = ("phase", "world", "arm", "metric", "training", "reference")
 _FLOATS: Final = ("budget", "macro", "micro")
 
@@ -104,12 +123,12 @@ def read_study(folder: str | os.PathLike[str]) -> StudyResult:
     place = Path(folder)
     if not (place / STUDY_NAME).is_file():
         raise ConfigError(f"{place} holds no finished study; allowed: a folder that `tasksel study` wrote.")
-    manifest = read_versioned(place / STUDY_NAME)
+    manifest = read_versioned(place / STUDY_NAME, _MANIFEST)
     for name in _READ_BACK:
         path = place / name
         if not path.is_file() or file_sha256(path) != manifest["files"].get(name):
             raise ResumeError(f"{path} is not as it was written; run the same `tasksel study` again.")
-    cells, tasks = _read_csv(place / "cells.csv"), pl.read_parquet(place / "tasks.parquet")
+    cells, tasks = _read_csv(place / "cells.csv"), read_frame(place / "tasks.parquet", _TASKS)
     phases = {
         phase: CollectedCells(cells.filter(phase=phase), tasks.filter(phase=phase))
         for phase in ("tune", "report")

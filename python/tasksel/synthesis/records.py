@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tasksel.file_places import refuse_overwriting
+from tasksel.json_shapes import TEXT_OR_NULL
 from tasksel.pool_ids import fill_frame
 from tasksel.run_folder import atomic_path, make_folder
 from tasksel.run_folder_frames import write_frame
 from tasksel.synthesis.items import item_json
 from tasksel.synthesis.run_files import read_run_frame
-from tasksel_core.errors import ConfigError
+from tasksel.wording import first_line
+from tasksel_core.errors import ConfigError, ResumeError
 
 if TYPE_CHECKING:
     import os
@@ -56,6 +58,16 @@ _LAST: Final = (
     "origin_request",
     "origin_repairs",
 )
+_PROOFS: Final = {"id": str, "holds": bool}
+_RECORDS: Final = {
+    "id": str,
+    "plan_id": TEXT_OR_NULL,
+    "task": TEXT_OR_NULL,
+    "prompt": str,
+    "response?": TEXT_OR_NULL,
+    "edge": TEXT_OR_NULL,
+    "item": str,
+}
 
 
 def fill_template(template: str, values: Mapping[str, Any]) -> str:
@@ -173,13 +185,16 @@ def read_records(run: str | os.PathLike[str]) -> pl.DataFrame:
         Path(run) / GENERATION_FOLDER / RECORDS_NAME,
         made_by=f"tasksel synth run {run} --tier full",
         made_anew_by=f"tasksel synth reparse {run}",
-        columns=("id", "plan_id", "task", "prompt", "edge", "item"),
+        columns=_RECORDS,
     )
 
 
 def read_edge_frame(run: str | os.PathLike[str], name: str) -> pl.DataFrame:
     """Read one of the files that `tasksel synth edge` makes; errors as in `read_run_frame`."""
-    return read_run_frame(Path(run) / EDGE_FOLDER / name, made_by=f"tasksel synth edge {run}")
+    # Its frames are the records that it makes, and what it says of them.
+    shape = {**_RECORDS, "edge_replaces?": TEXT_OR_NULL} if name == RECORDS_NAME else _PROOFS
+    path = Path(run) / EDGE_FOLDER / name
+    return read_run_frame(path, made_by=f"tasksel synth edge {run}", columns=shape)
 
 
 def read_all_records(run: str | os.PathLike[str]) -> pl.DataFrame:
@@ -203,7 +218,14 @@ def read_all_records(run: str | os.PathLike[str]) -> pl.DataFrame:
         records = records.filter(~pl.col("id").is_in(made["edge_replaces"].drop_nulls().implode()))
     there = records["plan_id"].implode()
     made = made.filter(~pl.col("plan_id").is_in(there))
-    return pl.concat([records, made], how="diagonal_relaxed").sort("plan_id", maintain_order=True)
+    try:
+        both = pl.concat([records, made], how="diagonal_relaxed")
+    except pl.exceptions.PolarsError as error:
+        raise ResumeError(
+            f"{Path(run) / EDGE_FOLDER / RECORDS_NAME} has other types than the records that were generated "
+            f"({first_line(error)}); `tasksel synth edge {run}` writes it anew."
+        ) from error
+    return both.sort("plan_id", maintain_order=True)
 
 
 def export_records(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> int:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from tasksel.json_shapes import TEXT_OR_NULL
+from tasksel.run_folder_frames import check_columns
 from tasksel.synthesis.config_file import EXAMPLES_NAME, PLAN_FOLDER
 from tasksel.wording import first_line
 from tasksel_core.errors import ResumeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["read_examples", "read_run_frame"]
 
 
 def read_run_frame(
-    path: Path, *, made_by: str, made_anew_by: str | None = None, columns: Sequence[str] = ()
+    path: Path, *, made_by: str, made_anew_by: str | None = None, columns: Mapping[str, Any]
 ) -> pl.DataFrame:
     """Read a Parquet file that tasksel wrote.
 
@@ -30,8 +32,8 @@ def read_run_frame(
         The command that writes it.
     made_anew_by : str, optional
         The one that does so where it is damaged; by default the same.
-    columns : sequence of str
-        What it has to have.
+    columns : mapping of str to shape
+        What it has to have, as for `tasksel.run_folder_frames.check_columns`.
 
     Raises
     ------
@@ -46,12 +48,13 @@ def read_run_frame(
         raise ResumeError(
             f"{path} cannot be read ({first_line(error)}); `{made_anew_by or made_by}` writes it anew."
         ) from error
-    missing = [name for name in columns if name not in frame.columns]
+    missing = [name for name in columns if name[-1] != "?" and name not in frame.columns]
     if missing:
         raise ResumeError(
             f"{path} lacks {', '.join(missing)}, so it is not as it was written; `{made_anew_by or made_by}` "
             "writes it anew."
         )
+    check_columns(frame, columns, path)
     return frame
 
 
@@ -60,5 +63,5 @@ def read_examples(run: Path) -> pl.DataFrame:
     return read_run_frame(
         run / PLAN_FOLDER / EXAMPLES_NAME,
         made_by=f"tasksel synth plan CONFIG.toml --out {run}",
-        columns=("plan_id", "tier", "stratum", "edge"),
+        columns={"plan_id": str, "tier": int, "stratum": str, "edge": TEXT_OR_NULL},
     )
