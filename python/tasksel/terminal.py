@@ -345,7 +345,7 @@ def _rate(figures: Mapping[str, Any]) -> str:
     seconds, per_s = figures.get("seconds") or 0.0, figures.get("tokens_per_s")
     if (
         seconds < 1 or per_s is None
-    ):  # of a finished run nothing is new, however long its shards are looked at
+    ):  # a finished run may take long to be looked at
         return ""
     return f" in {seconds:.0f} s, {per_s:,.0f} tokens/s"
 
