@@ -9,6 +9,7 @@ import polars as pl
 from tasksel.answer_match import best_match
 from tasksel.pool_files import scan_file
 from tasksel.score_files import open_scores
+from tasksel.wording import listed, printable
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EXACT_METRICS", "match_answers", "pair_answers", "read_answers"]
 
+_WRITTEN: Final = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Null)
+"""What is text, or is written as text in one way; numbers besides."""
 EXACT_METRICS: Final = ("exact_match", "token_f1", "rouge_l")
 ALL_TASKS: Final = "(all)"
 """Stands for the task of a pool without tasks."""
@@ -40,7 +43,7 @@ def read_answers(scores: str | os.PathLike[str] | pl.DataFrame) -> pl.DataFrame:
     Raises
     ------
     SchemaError
-        One of the two columns is missing, or an id has two answers.
+        One of the two columns is missing or holds no text, or an id has two answers.
     ResumeError
         The run is not finished.
     """
@@ -51,10 +54,16 @@ def read_answers(scores: str | os.PathLike[str] | pl.DataFrame) -> pl.DataFrame:
             if isinstance(shard, pl.DataFrame)
             else scan_file(shard, text_columns=("id", "generation"), eager=True).frame
         )
-        names = frame.collect_schema().names()
-        missing = [name for name in ("id", "generation") if name not in names]
+        schema = frame.collect_schema()
+        missing = [name for name in ("id", "generation") if name not in schema]
         if missing:
-            raise SchemaError(f"The scores lack {' and '.join(missing)}; they have {', '.join(names)}.")
+            raise SchemaError(f"The scores lack {' and '.join(missing)}; they have {listed(schema)}.")
+        for name in ("id", "generation"):
+            dtype = schema[name]
+            if not (dtype in _WRITTEN or dtype.is_numeric()):
+                raise SchemaError(
+                    f"Column {name!r} of the scores is of type {printable(str(dtype))}; text is wanted."
+                )
         parts.append(frame.select(pl.col("id", "generation").cast(pl.String)).collect())
     answers = pl.concat(parts)
     repeated = answers.filter(pl.col("id").is_duplicated())

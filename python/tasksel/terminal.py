@@ -343,9 +343,7 @@ def _percent(share: float | None) -> str:
 
 def _rate(figures: Mapping[str, Any]) -> str:
     seconds, per_s = figures.get("seconds") or 0.0, figures.get("tokens_per_s")
-    if (
-        seconds < 1 or per_s is None
-    ):  # a finished run may take long to be looked at
+    if seconds < 1 or per_s is None:  # a finished run may take long to be looked at
         return ""
     return f" in {seconds:.0f} s, {per_s:,.0f} tokens/s"
 
