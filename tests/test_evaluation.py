@@ -95,7 +95,7 @@ def test_missing_and_repeated_answers_and_responses_are_refused():
         evaluate(POOL, scores=ANSWERS.drop("generation"))
     with pytest.raises(SchemaError, match=r"Column 'generation' .* type List\(Int64\); text is wanted"):
         evaluate(POOL, scores=ANSWERS.with_columns(generation=pl.lit([1])))
-    with pytest.raises(SchemaError, match="Column 'id' .* type Binary; text is wanted"):
+    with pytest.raises(SchemaError, match=r"Column 'id' .* type Binary; text is wanted"):
         evaluate(POOL, scores=ANSWERS.with_columns(pl.col("id").cast(pl.Binary)))
     with pytest.raises(SchemaError, match="no responses"):
         evaluate(POOL.drop("response"), scores=ANSWERS)

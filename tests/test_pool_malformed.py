@@ -403,6 +403,15 @@ def test_a_message_of_a_wrong_type():
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "raw"), [("a.json", b"\0\0\0\x14\x7f"), ("a.jsonl", b"\0\0\0{\0\0\0}\n"), ("b.jsonl", b"{\0}\0")]
+)
+def test_no_encoding_is_guessed(tmp_path, name, raw):
+    text = refusal_of_bytes(tmp_path, name, raw)
+    assert "is not valid JSON" in text or "is encoded in UTF-16" in text
+    assert "codec" not in text
+
+
 @pytest.mark.parametrize("role", [3, b"user", b"\xff", ["user"]])
 def test_a_role_of_a_wrong_type(role):
     text = refusal(pl.DataFrame({"messages": [[{"role": role, "content": "a"}]]}))

@@ -153,7 +153,7 @@ def _jsonl_objects(path: Path, raw: bytes) -> Iterator[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line.decode())  # of bytes it would guess the encoding
         except (ValueError, RecursionError) as error:
             raise SchemaError(
                 _jsonl_sentence(path, number, line, error, is_last=number == last_number)
@@ -214,7 +214,7 @@ def read_json(path: Path, traits: TextTraits) -> FileScan:
     """
     raw = mended_bytes(path, traits)
     try:
-        content = json.loads(raw)
+        content = json.loads(raw.decode())
     except (ValueError, RecursionError) as error:
         raise SchemaError(_json_sentence(path, raw, error)) from error
     rows = content["data"] if isinstance(content, dict) and isinstance(content.get("data"), list) else content

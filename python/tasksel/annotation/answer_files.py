@@ -124,13 +124,14 @@ def _nested_content(path: Path) -> list[Any] | None:
         return None
     try:
         if suffix == ".json":
-            content = json.loads(mended_bytes(path, text_traits(path, is_json=True)))
+            content = json.loads(mended_bytes(path, text_traits(path, is_json=True)).decode())
             return content if isinstance(content, list) and any(map(_is_nested, content)) else None
         with path.open("rb") as lines:
-            if not _is_nested(json.loads(lines.readline(_LONGEST_LINE).removeprefix(b"\xef\xbb\xbf"))):
+            first = lines.readline(_LONGEST_LINE).decode("utf-8-sig")
+            if not _is_nested(json.loads(first)):
                 return None
         raw = mended_bytes(path, text_traits(path, is_json=True))
-        return [json.loads(line) for line in raw.split(b"\n") if line.strip()]
+        return [json.loads(line.decode()) for line in raw.split(b"\n") if line.strip()]
     except (ValueError, RecursionError):
         return None  # the reader of tables says what is wrong with it
 
