@@ -759,3 +759,19 @@ def test_raw_dolly_gives_the_prompts_of_the_joined_dolly():
     columns = ["id", "task", "response"]
     assert raw.select(columns).equals(joined.select(columns))
     assert raw["prompt"].equals(joined["prompt"])
+
+
+@pytest.mark.parametrize("eager", [True, False])
+@pytest.mark.parametrize("name", ["x^2", "x\x01", "xڀ"])
+def test_a_header_that_begins_as_compressed_files_do_is_text(tmp_path, name, eager):
+    path = tmp_path / "pool.csv"
+    path.write_text(f"{name},prompt\n1,p\n2,q\n", encoding="utf-8")
+    frame = load_pool(path).frame if eager else scan_pool(path).collect()
+    assert frame.select("prompt", name).to_dict(as_series=False) == {"prompt": ["p", "q"], name: [1, 2]}
+
+
+def test_a_line_that_begins_as_compressed_files_do_is_no_json(tmp_path):
+    path = tmp_path / "pool.jsonl"
+    path.write_text('x^{"prompt": "p"}\n', encoding="utf-8")
+    with pytest.raises(SchemaError, match=r"pool\.jsonl, line 1 is not valid JSON"):
+        load_pool(path)

@@ -6,6 +6,7 @@ columns are read as text, and a column becomes numbers only where that loses not
 
 from __future__ import annotations
 
+import codecs
 import csv
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,8 @@ __all__ = ["scan_csv"]
 # articles), no more digits than a float64 holds exactly.
 _INTEGER: Final = r"^(?:0|-?[1-9][0-9]{0,14})$"
 _FLOAT: Final = r"^(?:-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|NaN|-?inf)$"
+_LIKE_ZLIB: Final = (b"x\x01", b"x^", b"x\xda")
+"""What Polars takes for a compressed file, and UTF-8 may begin with."""
 _BOOLEAN: Final = r"^(?:true|false)$"
 
 
@@ -56,7 +59,12 @@ def scan_csv(path: Path, separator: str, *, text_columns: frozenset[str], eager:
     _check_header(path, separator)
     try:
         lazy = pl.scan_csv(
-            path, glob=False, separator=separator, infer_schema=False, encoding="utf8", raise_if_empty=True
+            _source(path),
+            glob=False,
+            separator=separator,
+            infer_schema=False,
+            encoding="utf8",
+            raise_if_empty=True,
         )
         # A blank line comes as a row of nulls; a quoted empty text ("") is not null and stays.
         lazy = lazy.filter(~pl.all_horizontal(pl.all().is_null()))
@@ -81,6 +89,13 @@ def scan_csv(path: Path, separator: str, *, text_columns: frozenset[str], eager:
         if name not in text_columns and (expression := _typed_column(facts, position, name)) is not None
     ]
     return FileScan(lazy.with_columns(casts))
+
+
+def _source(path: Path) -> Path | bytes:
+    """Return the file, or its bytes behind a byte order mark where it begins as zlib's files do: ``x^2``."""
+    with path.open("rb") as source:
+        head = source.read(2)
+    return codecs.BOM_UTF8 + path.read_bytes() if head in _LIKE_ZLIB else path
 
 
 def _csv_facts(lazy: pl.LazyFrame) -> dict[str, Any]:

@@ -102,8 +102,8 @@ def _bounded_schema(path: Path) -> pl.Schema | None:
     while True:
         try:
             schema = pl.scan_ndjson(_escaped(path), infer_schema_length=looked).collect_schema()
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-            return None
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+            return None  # an OSError: a text that begins with "x^" is a compressed file to Polars
         # Lines of `{}` give rows without columns, which the second reader explains better.
         n_fields = _n_fields(schema)
         if not 0 < n_fields <= _MOST_FIELDS or _is_sparse(n_lines, n_fields, most_cells):
