@@ -5,8 +5,8 @@ corpus grows in ``fuzz/python/corpus/TARGET``, which git ignores; an input that 
 ``fuzz/python/found/TARGET`` with what was raised beside it, and the exit code is 1. ``--seeds`` reduces the
 corpus to the committed seeds, which the tests replay without atheris.
 
-atheris is the extra ``fuzz``; it has wheels for Linux alone. SIGTERM and Ctrl-C end the processes at once; the
-ledger then has what they did until then.
+atheris is the extra ``fuzz``; it has wheels for Linux alone. SIGTERM and Ctrl-C end the processes at once;
+the ledger then has what they did until then.
 """
 
 from __future__ import annotations
