@@ -36,6 +36,9 @@ ALLOWED: Final = frozenset({
 """Licences of SPDX under which a dependency may stand; MPL obliges who changes its own files."""
 BROUGHT_BY_TORCH: Final = re.compile(r"(nvidia-|cuda-|triton$).*")
 """Of NVIDIA and not free; they come with a build of torch for CUDA, which is a user's choice."""
+_NONE: Final = "(none)"
+_SAYS_NOTHING: Final = {"atheris": "Apache-2.0"}
+"""Of a distribution whose metadata name no licence: what the text of it is that comes with it."""
 _CLASSIFIERS: Final = {
     "Apache Software License": "Apache-2.0",
     "BSD License": "BSD",
@@ -113,7 +116,7 @@ def licences_of(metadata: PackageMetadata) -> str:
             return licence
     if known and stated not in ALLOWED:  # of several classifiers one may choose, as python-dateutil says
         return " OR ".join(known)
-    return stated.partition("\n")[0] or "(none)"
+    return stated.partition("\n")[0] or _NONE
 
 
 def is_allowed(expression: str) -> bool:
@@ -151,6 +154,8 @@ def check_licences(pins: Iterable[tuple[Package, bool]]) -> tuple[list[str], lis
             absent.append(package.name)
             continue
         stated = licences_of(metadata)
+        if stated == _NONE:
+            stated = _SAYS_NOTHING.get(package.name, _NONE)
         if not is_allowed(stated):
             wrong.append(f"{package.name} {package.version} is under {stated[:80]!r}, which is not allowed")
     return wrong, absent

@@ -123,5 +123,17 @@ def test_a_file_that_a_manifest_vouches_for_and_that_is_none_is_named(pool):
     manifest = json.loads((out / "manifest.json").read_text())
     manifest["files"]["selected.parquet"] = file_sha256(out / "selected.parquet")
     (out / "manifest.json").write_text(json.dumps(manifest))
+    said = r"chosen/selected\.parquet cannot be read \(.*[^\n]\); restore it, or make it anew\.$"
+    with pytest.raises(ResumeError, match=said):
+        read_selection(out)
+
+
+def test_an_allocation_that_a_manifest_vouches_for_and_that_is_none_is_named(pool):
+    out = pool.parent / "chosen"
+    tasksel.select(pool, budget=5, task_column="kind", out=out)
+    (out / "allocation.csv").write_text("task,available\n1,many\n", encoding="utf-8")
+    manifest = json.loads((out / "manifest.json").read_text())
+    manifest["files"]["allocation.csv"] = file_sha256(out / "allocation.csv")
+    (out / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ResumeError, match=r"chosen cannot be read \(.*[^\n]\); make the selection anew\.$"):
         read_selection(out)

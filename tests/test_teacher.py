@@ -543,7 +543,8 @@ def test_ctrl_c_keeps_what_was_answered(server, teach, tmp_path):
     teacher = TeacherSettings("scripted", endpoint=server.url)
     with pytest.raises(KeyboardInterrupt):
         ask_teacher(path, teacher, into=tmp_path, limits=TeacherLimits(concurrency=1), progress=watch)
-    kept = len(read_journal(tmp_path / "teacher" / "replies.jsonl"))
+    entries = read_journal(tmp_path / "teacher" / "replies.jsonl")
+    kept = sum(each.reply.status == 200 for each in entries.values())  # on a busy machine one may be lost
     assert 3 <= kept < 10
     assert ask_teacher(path, teacher, into=tmp_path).sent == 10 - kept
 

@@ -126,12 +126,12 @@ SELECTION_KINDS: Final = _kinds(
         "files-list": (
             "a list of files that is a number",
             _changed("manifest.json", files=3),
-            "holds no table 'files'",
+            "is not as tasksel wrote it: files is 3, where an object stands",
         ),
         "figures-text": (
             "figures that are text",
             _changed("manifest.json", figures="x"),
-            "holds no table 'figures'",
+            "is not as tasksel wrote it: figures is 'x', where an object stands",
         ),
         "cut": (
             "selected.parquet, cut short",
