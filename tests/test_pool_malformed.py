@@ -412,6 +412,15 @@ def test_no_encoding_is_guessed(tmp_path, name, raw):
     assert "codec" not in text
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_a_key_twice_is_found_where_other_rows_lack_it(tmp_path, name):
+    rows = ['{"task": "t"}', '{"task": "t", "prompt": "p", "prompt": "q"}', '{"task": "t"}']
+    raw = "\n".join(rows) if name.endswith("l") else f"[{', '.join(rows)}]"
+    where = "line 2" if name.endswith("l") else "item 1 (from 0)"
+    said = f"{name}, {where} has the key 'prompt' twice; each key stands once in a row."
+    assert refusal_of_bytes(tmp_path, name, raw) == said
+
+
 @pytest.mark.parametrize("role", [3, b"user", b"\xff", ["user"]])
 def test_a_role_of_a_wrong_type(role):
     text = refusal(pl.DataFrame({"messages": [[{"role": role, "content": "a"}]]}))

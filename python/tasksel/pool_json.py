@@ -226,7 +226,7 @@ def read_json(path: Path, traits: TextTraits) -> FileScan:
         if not isinstance(row, dict):
             raise SchemaError(f"{path.name}, item {position:,} (from 0) is {_kind(row)}; {allowed}.")
     frame, notes = _frame_of_objects(path, rows)
-    check_item_keys_once(path, raw, len(rows))
+    check_item_keys_once(path, raw, rows)
     return FileScan(frame.lazy(), surrogate_notes(traits) + notes)
 
 

@@ -1,7 +1,7 @@
 """Keys that stand twice in one JSON object: of two prompts of a row, no reader may choose in silence.
 
-JSON allows it, Python takes the last value and Polars the first. A file is looked through for it where it can
-happen at all: where the name of a column stands more often in a block than there are rows in it.
+JSON allows it, Python takes the last value and Polars the first. Only what may have it is parsed for that: a
+line in which the name of a column stands twice, a file in which it stands more often than in its rows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["check_item_keys_once", "check_keys_once"]
@@ -61,10 +61,20 @@ def check_keys_once(path: Path, columns: Iterable[str]) -> None:
         while block := source.read(_BLOCK_BYTES):
             block += source.readline()
             n_lines = block.count(b"\n") + 1
-            doubtful = [name for name in names if block.count(name) >= n_lines]
+            doubtful = [name for name in names if _is_twice_in_a_line(block, name)]
             if doubtful:
                 _check_lines(path, block, doubtful, first_line)
             first_line += n_lines - 1
+
+
+def _is_twice_in_a_line(block: bytes, name: bytes) -> bool:
+    at = block.find(name)
+    while at >= 0:
+        following = block.find(name, at + len(name))
+        if following >= 0 and block.find(b"\n", at, following) < 0:
+            return True
+        at = following
+    return False
 
 
 def _check_lines(path: Path, block: bytes, names: list[bytes], first_line: int) -> None:
@@ -73,7 +83,7 @@ def _check_lines(path: Path, block: bytes, names: list[bytes], first_line: int) 
             _refuse(f"{path.name}, line {number:,}", _DECODER.decode(line.decode("utf-8-sig")))
 
 
-def check_item_keys_once(path: Path, raw: bytes, n_rows: int) -> None:
+def check_item_keys_once(path: Path, raw: bytes, rows: Sequence[Mapping[str, Any]]) -> None:
     """Refuse a JSON file in which a row has a key twice.
 
     Parameters
@@ -82,15 +92,15 @@ def check_item_keys_once(path: Path, raw: bytes, n_rows: int) -> None:
         For the message.
     raw : bytes
         A list of objects, or an object whose ``data`` is one.
-    n_rows : int
-        How many objects that list has.
+    rows : sequence of mapping
+        The objects of that list.
 
     Raises
     ------
     SchemaError
         The message has the row and the key.
     """
-    if all(raw.count(json.dumps(name).encode()) <= n_rows for name in _MEANT):
+    if all(raw.count(json.dumps(name).encode()) <= sum(name in row for row in rows) for name in _MEANT):
         return
     content = _DECODER.decode(raw.decode("utf-8"))
     for position, row in enumerate(content["data"] if isinstance(content, dict) else content):
