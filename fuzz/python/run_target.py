@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 import traceback
@@ -17,6 +18,8 @@ MOST_CPU_SECONDS = 5.0
 def main() -> None:
     """Fuzz a target until libFuzzer has had enough, or a promise is broken."""
     name = sys.argv.pop(1)
+    # libFuzzer starts itself for a merge, by this word in a shell.
+    sys.argv[0] = shlex.join([sys.executable, __file__, name])
     # What is imported here is instrumented, so that the fuzzer sees which branches an input takes.
     with atheris.instrument_imports(include=["tasksel", "tasksel_core", "reader_fuzz"]):
         target = load_target(name)
