@@ -87,3 +87,11 @@ def test_columns_that_do_not_go_together_are_named():
         "Column 'n' is of type List(Int64), and in what was asked before of type Int64; no type holds both. "
         "Leave the column out of the pool, or choose another run folder."
     )
+
+
+def test_no_more_than_what_is_wanted_is_read(tmp_path):
+    path = tmp_path / "rows.parquet"
+    write_frame(path, pl.DataFrame({"id": ["a"], "prompt": ["p"]}))
+    assert read_frame(path, {"id": str}, is_all=True).columns == ["id"]
+    with pytest.raises(ResumeError, match=r"rows\.parquet cannot be read \(.*task"):
+        read_frame(path, {"task": str}, is_all=True)

@@ -25,7 +25,7 @@ __all__ = ["check_columns", "read_frame", "stack_frames", "write_array", "write_
 _TEXTS: Final = (pl.String, pl.Categorical, pl.Enum)
 
 
-def read_frame(path: Path, shape: Mapping[str, Any]) -> pl.DataFrame:
+def read_frame(path: Path, shape: Mapping[str, Any], *, is_all: bool = False) -> pl.DataFrame:
     """Read a Parquet file that tasksel wrote.
 
     Parameters
@@ -34,6 +34,8 @@ def read_frame(path: Path, shape: Mapping[str, Any]) -> pl.DataFrame:
         The file.
     shape : mapping of str to shape
         The columns that the caller relies on; see `check_columns`.
+    is_all : bool
+        Whether these are all that is wanted: others are not read.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def read_frame(path: Path, shape: Mapping[str, Any]) -> pl.DataFrame:
         It cannot be read, or is not as tasksel wrote it.
     """
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path, columns=list(shape) if is_all else None)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise ResumeError(
             f"{path} cannot be read ({first_line(error)}); restore it, or make it anew."

@@ -105,7 +105,7 @@ def read_labelled(source: PoolSource, pool_ids: pl.Series) -> LabelledRows:
     place = _labels_of_run(source)
     if place is not None:
         _check_written(place)
-        if read_frame(place, {"id": str}).is_empty():  # all was skipped or rejected
+        if read_frame(place, {"id": str}, is_all=True).is_empty():  # all was skipped or rejected
             nothing = np.empty(0, dtype=np.int64)
             return LabelledRows(nothing, _asked_rows(place, IdPlaces(pool_ids)), place.name)
     labelled = load_pool(source if place is None else place)
@@ -129,7 +129,7 @@ def _asked_rows(place: Path, places: IdPlaces) -> NDArray[np.int64]:
     path = place.parent / ASKED_NAME
     if place.name != LABELLED_NAME or not path.is_file():
         return np.empty(0, dtype=np.int64)
-    rows = places.rows_of(read_frame(path, {"id": str})["id"])
+    rows = places.rows_of(read_frame(path, {"id": str}, is_all=True)["id"])
     return np.unique(rows[rows >= 0])
 
 

@@ -133,8 +133,8 @@ class AccountStage(Stage):
         labelled = read_frame(folder / LABELLED_NAME, _LABELLED)
         if before is None:
             return labelled, labelled
-        earlier = read_frame(before / LABELLED_NAME, _LABELLED)
-        return labelled, labelled.join(earlier.select("id"), on="id", how="anti", maintain_order="left")
+        earlier = read_frame(before / LABELLED_NAME, {"id": str}, is_all=True)
+        return labelled, labelled.join(earlier, on="id", how="anti", maintain_order="left")
 
     def _n_asked(self) -> int:
         folder = self.places.labelled(self.number)

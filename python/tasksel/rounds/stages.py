@@ -247,7 +247,7 @@ class RoundLabelStage(Stage):
             return found
         path = self.folder(context) / LABELLED_NAME
         known = found.frame.join(
-            read_frame(path, {"id": str}).select("id"), on="id", how="semi", maintain_order="left"
+            read_frame(path, {"id": str}, is_all=True), on="id", how="semi", maintain_order="left"
         )
         late = found.frame.join(known, on="id", how="anti")["id"]
         return RoundAnswers(known, (*found.passed_ids, *late), found.disputed_ids, found.notes)
