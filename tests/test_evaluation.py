@@ -205,6 +205,21 @@ def test_an_adapter_is_another_model(tiny_model_folder, benchmarks, tmp_path):
 # Win rates and the harness
 
 
+def test_verdicts_that_come_late_in_a_file_of_unjudged_ones_count(tmp_path):
+    verdicts = pl.DataFrame(
+        {
+            "prompt_id": [str(number) for number in range(300)],
+            "generator": "g",
+            "preference": [None] * 250 + [2.0] * 50,
+        }
+    )
+    verdicts.write_ndjson(tmp_path / "run[1].jsonl")
+    verdicts.write_csv(tmp_path / "verdicts.csv")
+    for name in ("run[1].jsonl", "verdicts.csv"):
+        (row,) = evaluate(suites=["winrate"], verdicts=tmp_path / name)["winrate"].tasks.to_dicts()
+        assert (row["win_rate"], row["n_unjudged"]) == (100.0, 250)
+
+
 def test_win_rates_come_from_recorded_verdicts(tmp_path):
     verdicts = pl.DataFrame({"prompt_id": ["a", "b", "c"], "generator": "g", "preference": [1.9, 1.2, None]})
     verdicts.write_ndjson(tmp_path / "verdicts.jsonl")

@@ -515,6 +515,26 @@ def test_a_field_that_comes_late_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_fields_of_objects_are_in_the_order_in_which_they_come_first(tmp_path, suffix):
+    calls = [
+        {"call": {"tool": "t", "rank": [0.5], "at": {"y": 1, "x": 1}}},
+        {"call": {"rank": [1.0], "at": {"x": 2, "y": 2}, "tool": "u"}},
+    ]
+    rows = [{"prompt": str(number), "calls": calls} for number in range(1_000)]
+    rows.append({"prompt": "last", "calls": [{"call": {"late": 1, "early": 2}}]})
+    path = tmp_path / f"pool.{suffix}"
+    path.write_text(json.dumps(rows) if suffix == "json" else "\n".join(map(json.dumps, rows)))
+    at = pl.Struct({"y": pl.Int64, "x": pl.Int64})
+    fields = {"tool": pl.String, "rank": pl.List(pl.Float64), "at": at, "early": pl.Int64, "late": pl.Int64}
+    for _ in range(10):  # Polars draws an order each time
+        frame = read_pool(path)
+        assert list(frame.schema["calls"].inner.fields[0].dtype.to_schema().items()) == list(fields.items())
+        assert scan_pool(path).collect().equals(frame)
+    call = frame["calls"][0].to_list()[1]["call"]
+    assert call == {"tool": "u", "rank": [1.0], "at": {"y": 2, "x": 2}, "early": None, "late": None}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
 def test_a_field_of_mixed_types_is_kept_as_text(tmp_path, suffix):
     rows = [{"prompt": "a", "m": 1.5}, {"prompt": "b", "m": True}, {"prompt": "c", "m": {"x": [1, "é"]}}]
     rows += [{"prompt": "d", "m": "text"}, {"prompt": "e"}]

@@ -17,6 +17,17 @@ def test_a_url_is_read_by_polars(tmp_path, name, eager):
     assert scan_url(path.as_uri(), eager=eager).frame.collect().equals(POOL)
 
 
+def test_objects_in_json_lines_keep_the_order_of_their_fields(tmp_path):
+    pool = tmp_path / "pool.jsonl"
+    pool.write_text(
+        '{"prompt": "a", "calls": [{"tool": {"name": "t", "at": 1}}, {"tool": {"at": 2, "name": "u"}}]}\n'
+    )
+    for _ in range(10):  # Polars draws an order each time
+        frame = scan_url(pool.as_uri(), eager=False).frame.collect()
+        assert list(frame["calls"][0][1]["tool"]) == ["name", "at"]
+        assert frame["calls"][0].to_list()[1] == {"tool": {"name": "u", "at": 2}}
+
+
 def test_several_parquet_files_are_one_pool(tmp_path):
     for number in range(2):
         POOL[[number]].write_parquet(tmp_path / f"{number}.parquet")

@@ -65,7 +65,7 @@ def evaluate_command(
         Path | None, typer.Option(help="Folder with mmlu_test.parquet, mmlu_dev.parquet, bbh.parquet.")
     ] = None,
     verdicts: Annotated[
-        Path | None, typer.Option(help="A judge's verdicts for winrate: Parquet or JSONL.")
+        Path | None, typer.Option(help="A judge's verdicts for winrate: Parquet, JSONL, JSON, CSV or TSV.")
     ] = None,
     baseline: Annotated[
         str | None, typer.Option(help="Generator in the verdicts that the others were compared with.")

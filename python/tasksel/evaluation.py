@@ -24,9 +24,8 @@ from tasksel.evaluation_loss import LOSS_METRICS, measure_losses_in_parts
 from tasksel.evaluation_results import Evaluation, EvaluationSettings, SuiteResult, summarise, write_suite
 from tasksel.file_places import file_trouble
 from tasksel.judge import JudgeSettings, count_outcomes, judge_pairs
-from tasksel.polars_panics import panics_kept_quiet
 from tasksel.pool import load_pool
-from tasksel.pool_file_scan import first_clause
+from tasksel.pool_files import scan_file
 from tasksel.run_folder import (
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -100,7 +99,8 @@ def evaluate(
     benchmarks : path, optional
         Folder with ``mmlu_test.parquet``, ``mmlu_dev.parquet`` and ``bbh.parquet``.
     verdicts : path or DataFrame, optional
-        Recorded verdicts of a judge, for ``winrate``; see `tasksel.winrate.win_rates`.
+        Recorded verdicts of a judge, for ``winrate``: a frame, or a file in one of the formats of pools; see
+        `tasksel.winrate.win_rates`.
     baseline : str, optional
         The generator in `verdicts` that the others were compared with: its lengths allow length control.
     judge, endpoint : JudgeSettings and Endpoint, optional
@@ -452,10 +452,4 @@ def _read_verdicts(verdicts: str | os.PathLike[str] | pl.DataFrame | None) -> pl
     trouble = file_trouble(path)
     if trouble is not None:
         raise SchemaError(f"There is no file of verdicts {path}: it {trouble}.")
-    try:
-        with panics_kept_quiet():
-            return pl.read_parquet(path) if path.suffix.lower() == ".parquet" else pl.read_ndjson(path)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise SchemaError(
-            f"{path.name} cannot be read as Parquet or JSONL ({first_clause(error)})."
-        ) from error
+    return scan_file(path, text_columns=("prompt_id", "generator"), eager=True).frame.collect()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tasksel.pool_file_scan import FileScan, first_clause, no_rows
+from tasksel.pool_json_fields import FIRST_LOOK_LINES, has_fields, in_order_of_appearance, steady_schema
 from tasksel.pool_json_keys import check_item_keys_once, check_keys_once
 from tasksel.pool_text import TextTraits, mended_bytes, surrogate_notes
 from tasksel.wording import listed
@@ -29,7 +30,6 @@ __all__ = ["read_json", "scan_jsonl"]
 _MOST_LEVELS: Final = 100
 _MOST_FIELDS: Final = 2_000
 """Columns, and fields of objects in them, that Polars is given; its types take the square of their number."""
-_FIRST_LOOK_LINES: Final = 1_000
 _SPARSE_CELLS: Final = 10_000_000
 _SPARSENESS: Final = 100
 """A table of more cells than these, of which fewer than one in a hundred is filled, is not made."""
@@ -98,11 +98,14 @@ def _bounded_schema(path: Path) -> pl.Schema | None:
             if _is_deep(line):
                 return None
     most_cells = path.stat().st_size // _LEAST_CELL_BYTES
-    looked = min(_FIRST_LOOK_LINES, n_lines)
+    looked = min(FIRST_LOOK_LINES, n_lines)
     while True:
         try:
             schema = pl.scan_ndjson(_escaped(path), infer_schema_length=looked).collect_schema()
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+            if looked == n_lines and has_fields(schema.values()):
+                with path.open(encoding="utf-8", newline="\n") as lines:
+                    schema = steady_schema(schema, lines)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError):
             return None  # an OSError: a text that begins with "x^" is a compressed file to Polars
         # Lines of `{}` give rows without columns, which the second reader explains better.
         n_fields = _n_fields(schema)
@@ -293,7 +296,12 @@ def _typed_series(name: str, values: list[Any]) -> pl.Series | None:
         lines = [json.dumps({"value": value}).encode() for value in values]
         if any(_is_deep(line) for line in lines):
             return None
-        return pl.read_ndjson(b"\n".join(lines), infer_schema_length=None).to_series().alias(name)
+        text = b"\n".join(lines)
+        column = pl.read_ndjson(text, infer_schema_length=None).to_series()
+        dtype = in_order_of_appearance(column.dtype, values[:FIRST_LOOK_LINES])
+        if dtype != column.dtype:
+            column = pl.read_ndjson(text, schema={"value": dtype}).to_series()
+        return column.alias(name)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OverflowError):
         return None
 

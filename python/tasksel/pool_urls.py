@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tasksel.pool_file_scan import FileScan, first_clause
+from tasksel.pool_json_fields import FIRST_LOOK_LINES, has_fields, steady_schema
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -81,12 +82,21 @@ def scan_url(url: str, *, eager: bool) -> FileScan:
         if name.lower().endswith(".parquet"):
             lazy = pl.scan_parquet(url, hive_partitioning=False)
         else:
-            lazy = pl.scan_ndjson(url, infer_schema_length=None)
+            lazy = _scan_jsonl(url)
         if eager:
             lazy = lazy.collect().lazy()
         n_rows = int(lazy.select(pl.len()).collect().item())
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise SchemaError(f"{url} cannot be read ({first_clause(error)}).") from error
     if n_rows == 0:
         raise SchemaError(f"{url} holds no rows; a pool has at least one.")
     return FileScan(lazy)
+
+
+def _scan_jsonl(url: str) -> pl.LazyFrame:
+    lazy = pl.scan_ndjson(url, infer_schema_length=None)
+    schema = lazy.collect_schema()
+    if not has_fields(schema.values()):
+        return lazy
+    first = pl.scan_lines(url, name="line").head(FIRST_LOOK_LINES).collect()
+    return pl.scan_ndjson(url, schema=steady_schema(schema, first["line"]))

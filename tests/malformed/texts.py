@@ -139,7 +139,7 @@ KINDS: Final = (
         "verdicts, cut in a line",
         holding("x.jsonl", '{"a": 1}\n{"a'),
         VERDICTS,
-        r"x\.jsonl cannot be read",
+        r"x\.jsonl, line 2 ends in the middle",
     ),
     Kind(
         "verdicts-parquet",
