@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["check_columns", "read_frame", "stack_frames", "write_array", "write_frame"]
 
 _TEXTS: Final = (pl.String, pl.Categorical, pl.Enum)
+_REMEDY: Final = "restore it, or make it anew"
 
 
-def read_frame(path: Path, shape: Mapping[str, Any], *, is_all: bool = False) -> pl.DataFrame:
+def read_frame(
+    path: Path, shape: Mapping[str, Any], *, is_all: bool = False, remedy: str = _REMEDY
+) -> pl.DataFrame:
     """Read a Parquet file that tasksel wrote.
 
     Parameters
@@ -36,6 +39,8 @@ def read_frame(path: Path, shape: Mapping[str, Any], *, is_all: bool = False) ->
         The columns that the caller relies on; see `check_columns`.
     is_all : bool
         Whether these are all that is wanted: others are not read.
+    remedy : str
+        What the message advises.
 
     Raises
     ------
@@ -45,10 +50,8 @@ def read_frame(path: Path, shape: Mapping[str, Any], *, is_all: bool = False) ->
     try:
         frame = pl.read_parquet(path, columns=list(shape) if is_all else None)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise ResumeError(
-            f"{path} cannot be read ({first_line(error)}); restore it, or make it anew."
-        ) from error
-    check_columns(frame, shape, path)
+        raise ResumeError(f"{path} cannot be read ({first_line(error)}); {remedy}.") from error
+    check_columns(frame, shape, path, remedy=remedy)
     # A column of nulls alone may have no type of its own.
     texts = [name.removesuffix("?") for name, kind in shape.items() if kind == TEXT_OR_NULL]
     return frame.with_columns((cs.by_dtype(pl.Null) & cs.by_name(*texts, require_all=False)).cast(pl.String))
@@ -90,7 +93,9 @@ def _go_together(one: pl.DataType, other: pl.DataType) -> bool:
     return True
 
 
-def check_columns(frame: pl.DataFrame, shape: Mapping[str, Any], path: Path) -> None:
+def check_columns(
+    frame: pl.DataFrame, shape: Mapping[str, Any], path: Path, *, remedy: str = _REMEDY
+) -> None:
     """Refuse a frame that has not the columns that it should have; others are not looked at.
 
     Parameters
@@ -102,6 +107,8 @@ def check_columns(frame: pl.DataFrame, shape: Mapping[str, Any], path: Path) -> 
         without nulls, and lists of them. A column with ``?`` at the end of its name may be missing.
     path : Path
         For the message.
+    remedy : str
+        What the message advises.
 
     Raises
     ------
@@ -126,7 +133,7 @@ where text stands; restore it, or make it anew.
             trouble = None if name.endswith("?") else "is missing"
         if trouble is not None:
             said = printable(f"column {column!r} {trouble}", max_chars=300)
-            raise ResumeError(f"{path} is not as tasksel wrote it: {said}; restore it, or make it anew.")
+            raise ResumeError(f"{path} is not as tasksel wrote it: {said}; {remedy}.")
 
 
 def _column_trouble(values: pl.Series, shape: Any) -> str | None:

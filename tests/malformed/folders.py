@@ -252,7 +252,7 @@ PLAN_KINDS: Final = (
             "examples-foreign": (
                 "planned examples of another plan",
                 _foreign("plan/examples.parquet"),
-                r"examples\.parquet lacks plan_id",
+                r"examples\.parquet is not as .* column 'plan_id' is missing; `tasksel synth plan",
             ),
         },
     ),
@@ -266,7 +266,7 @@ PLAN_KINDS: Final = (
             "foreign": (
                 "of another run",
                 _foreign("generation/records.parquet"),
-                r"records\.parquet lacks plan_id",
+                r"records\.parquet is not as .* column 'plan_id' is missing; `tasksel synth reparse",
             ),
         },
     ),

@@ -81,9 +81,10 @@ def read_synthesis_files(run: Path) -> SynthesisFiles:
         named = [*levels, *(each.name for each in config.dimensions)]
         check_columns(records, {f"{name}?": TEXT_OR_NULL for name in named}, path)
     dimensions = run / "validation" / "dimensions.parquet"
+    written = read_json(plan / CONFIG_NAME)
     return SynthesisFiles(
-        name=str(read_json(plan / CONFIG_NAME).get("name", run.name)),
-        config=read_json(plan / CONFIG_NAME),
+        name=str(written.get("name", run.name)),
+        config=written,
         cells=_read_frame(plan / "cells.parquet", {"stratum": str, "planned": int, **levels}),
         margins=_read_frame(plan / "margins.parquet", _MARGINS),
         examples=_read_frame(plan / EXAMPLES_NAME, {"plan_id": str}),

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from tasksel.json_shapes import TEXT_OR_NULL
-from tasksel.run_folder_frames import check_columns
+from tasksel.run_folder_frames import read_frame
 from tasksel.synthesis.config_file import EXAMPLES_NAME, PLAN_FOLDER
-from tasksel.wording import first_line
 from tasksel_core.errors import ResumeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    import polars as pl
 
 __all__ = ["read_examples", "read_run_frame"]
 
@@ -33,7 +32,7 @@ def read_run_frame(
     made_anew_by : str, optional
         The one that does so where it is damaged; by default the same.
     columns : mapping of str to shape
-        What it has to have, as for `tasksel.run_folder_frames.check_columns`.
+        What it has to have, as for `tasksel.run_folder_frames.read_frame`.
 
     Raises
     ------
@@ -42,20 +41,7 @@ def read_run_frame(
     """
     if not path.is_file():
         raise ResumeError(f"There is no {path}; `{made_by}` writes it.")
-    try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise ResumeError(
-            f"{path} cannot be read ({first_line(error)}); `{made_anew_by or made_by}` writes it anew."
-        ) from error
-    missing = [name for name in columns if name[-1] != "?" and name not in frame.columns]
-    if missing:
-        raise ResumeError(
-            f"{path} lacks {', '.join(missing)}, so it is not as it was written; `{made_anew_by or made_by}` "
-            "writes it anew."
-        )
-    check_columns(frame, columns, path)
-    return frame
+    return read_frame(path, columns, remedy=f"`{made_anew_by or made_by}` writes it anew")
 
 
 def read_examples(run: Path) -> pl.DataFrame:
