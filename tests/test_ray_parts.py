@@ -85,6 +85,20 @@ def test_a_desk_hands_out_what_was_laid_down_until_it_is_forgotten():
     asyncio.run(asyncio.wait_for(visit(), 10))
 
 
+def test_a_desk_dismisses_those_that_have_come_and_lets_nobody_come_after_them():
+    async def visit():
+        desk = RayDesk()
+        await desk.enrol("a", ["handle of a"])
+        await desk.enrol("b", ["handle of b"])
+        await desk.enrol("a", ["handle of a, started again"])
+        assert await desk.dismiss() == ["handle of a, started again", "handle of b"]
+        with pytest.raises(RuntimeError, match="the stage is over"):
+            await desk.enrol("c", ["handle of c"])
+        assert await desk.dismiss() == []
+
+    asyncio.run(asyncio.wait_for(visit(), 10))
+
+
 def spread_backwards(function, inputs):
     return reversed(list(enumerate(map(function, inputs))))
 

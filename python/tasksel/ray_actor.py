@@ -68,10 +68,15 @@ class StageActor:
     """
 
     def __init__(self, desk: Any, open_handler: bytes) -> None:
+        import ray
+
         self._desk = desk
         self._open_handler = open_handler
         self._handler: Handler | None = None
         self._stopped = threading.Event()
+        here = ray.get_runtime_context()
+        # One that finds room when its stage is over already fails here, and Ray does not start it again.
+        ray.get(desk.enrol.remote(here.get_actor_id(), [here.current_actor]))
         _take_assigned_cpus()
         threading.Thread(target=self._listen, name="tasksel-stop", daemon=True).start()
 

@@ -32,7 +32,19 @@ class RayDesk:
         self._n_put = 0
         self._is_closed = False
         self._is_stopped = False
+        self._workers: dict[str, Any] | None = {}
         self._news = asyncio.Condition()
+
+    async def enrol(self, name: str, handle: list[Any]) -> None:
+        """Note the handle with which a worker can be ended; RuntimeError where all have been dismissed."""
+        if self._workers is None:
+            raise RuntimeError("the stage is over")
+        self._workers[name] = handle
+
+    async def dismiss(self) -> list[Any]:
+        """Return the handles of all workers, and let nobody come after them."""
+        workers, self._workers = self._workers or {}, None
+        return [each for handle in workers.values() for each in handle]
 
     async def put(self, number: int, reference: list[Any]) -> None:
         """Lay down an input."""

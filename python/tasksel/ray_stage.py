@@ -33,7 +33,9 @@ _UNDER_WAY_EACH: Final = 2
 _LISTEN_S: Final = 0.1
 """Waits are short: polars restarts system calls after Ctrl-C, so that one without end never hears of it."""
 _CLOSE_S: Final = 10.0
-"""How long workers may take to finish what is under way when a stage is left; then they are left behind."""
+"""How long workers may take to finish what is under way when a stage is left; then they are ended in it."""
+_GO_S: Final = 5.0
+"""How long those that have finished may take to close what they hold."""
 
 
 class _WorkerTracebackError(Exception):
@@ -197,9 +199,28 @@ class RayStage:
         self._desk.close.remote()
         self._thread.join(_CLOSE_S)
         with contextlib.suppress(ray.exceptions.RayError):
+            self._end_workers()
+        with contextlib.suppress(ray.exceptions.RayError):
             ray.kill(self._desk)
         self._desk = None
         self._under_way.clear()
+
+    def _end_workers(self) -> None:
+        """End the workers now: Ray Data lets go of them with its last reference, which may be in a traceback.
+
+        Until then they would hold their GPUs, and the next stage on the same cluster would wait for them.
+        """
+        import ray
+
+        workers = ray.get(self._desk.dismiss.remote(), timeout=_GO_S)
+        if workers and not self._thread.is_alive():
+            ray.wait(
+                [each.__ray_terminate__.remote() for each in workers],
+                num_returns=len(workers),
+                timeout=_GO_S,
+            )
+        for each in workers:
+            ray.kill(each)
 
     def _has_room(self) -> bool:
         return len(self._under_way) < _UNDER_WAY_EACH * self.n_workers

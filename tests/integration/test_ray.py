@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -193,6 +194,25 @@ def test_an_error_of_a_worker_is_the_error_of_the_run(pool, counted, log, tmp_pa
     assert not (folder / "part-00003.parquet").exists()
     count_letters(pool, folder, log=log)
     assert read_bytes(folder) == counted
+
+
+def test_workers_of_a_stage_that_is_over_hold_nothing_whoever_keeps_its_error(pool, log, tmp_path):
+    import ray
+
+    free = ray.cluster_resources()["CPU"]
+    gc.disable()  # Ray Data lets go of its workers with the last reference to them
+    try:
+        with pytest.raises(ConfigError) as kept:
+            count_letters(pool, tmp_path / "counts", log=log, backend="ray", n_workers=3, fail_at=3)
+        for _ in range(200):
+            if ray.available_resources().get("CPU") == free:
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError("workers hold processors")
+    finally:
+        gc.enable()
+    del kept
 
 
 def test_picks_are_those_of_this_process():
