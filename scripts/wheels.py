@@ -10,6 +10,7 @@ wheels run on any Linux since; ``rustup target add aarch64-unknown-linux-gnu`` b
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import struct
 import subprocess
@@ -83,7 +84,14 @@ def build(target: str, out: Path) -> Path:
     """Build the wheel of a target."""
     before = set(out.glob("*.whl"))
     options = ["--release", "--zig", "--target", target, "--compatibility", COMPATIBILITY, "--out", str(out)]
-    subprocess.run([sys.executable, "-m", "maturin", "build", *options], check=True, cwd=ROOT)
+    # maturin finds zig through the first python3 of PATH, which need not be this one.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    subprocess.run(
+        [sys.executable, "-m", "maturin", "build", *options],
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "PATH": path},
+    )
     processor = target.partition("-")[0]
     made = [path for path in out.glob(f"tasksel-*{processor}.whl") if path not in before]
     return (

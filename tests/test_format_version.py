@@ -183,7 +183,7 @@ WITHOUT_A_VERSION = {
     "job/stages_evaluation.py": 1,  # figures, whose hash the manifest has that is read before
     "report/report.py": 1,  # a folder's stage; a selection is read afterwards
     "report/run_report.py": 2,  # the same; figures beside a manifest that is read
-    "report/synthesis_report.py": 3,  # a plan's configuration and results, beside manifests that are read
+    "report/synthesis_report.py": 2,  # a plan's configuration and results, beside manifests that are read
     "rounds/gains.py": 1,  # figures beside a manifest that is read
     "run_folder_identity.py": 1,  # compared by refuse_changes, which looks at the version
     "run_status_shards.py": 1,  # refuse_other_formats looks before
