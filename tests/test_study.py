@@ -220,7 +220,7 @@ def test_ctrl_c_stops_workers_and_says_how_to_go_on(write_study, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "out").glob("trainings/*/work/training")) and time.monotonic() < deadline:
+    while not list((tmp_path / "out" / "trainings").rglob("training")) and time.monotonic() < deadline:
         time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=60)

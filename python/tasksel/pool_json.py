@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tasksel.pool_file_scan import FileScan, first_clause, no_rows
-from tasksel.pool_json_fields import FIRST_LOOK_LINES, has_fields, in_order_of_appearance, steady_schema
+from tasksel.pool_json_fields import FIRST_LOOK_LINES, count_fields, in_order_of_appearance, steady_schema
 from tasksel.pool_json_keys import check_item_keys_once, check_keys_once
 from tasksel.pool_text import TextTraits, mended_bytes, surrogate_notes
 from tasksel.wording import listed
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["read_json", "scan_jsonl"]
@@ -102,13 +102,13 @@ def _bounded_schema(path: Path) -> pl.Schema | None:
     while True:
         try:
             schema = pl.scan_ndjson(_escaped(path), infer_schema_length=looked).collect_schema()
-            if looked == n_lines and has_fields(schema.values()):
+            if looked == n_lines and count_fields(schema.values()):
                 with path.open(encoding="utf-8", newline="\n") as lines:
                     schema = steady_schema(schema, lines)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError):
             return None  # an OSError: a text that begins with "x^" is a compressed file to Polars
         # Lines of `{}` give rows without columns, which the second reader explains better.
-        n_fields = _n_fields(schema)
+        n_fields = len(schema) + count_fields(schema.values())
         if not 0 < n_fields <= _MOST_FIELDS or _is_sparse(n_lines, n_fields, most_cells):
             return None
         if looked == n_lines:
@@ -119,18 +119,6 @@ def _bounded_schema(path: Path) -> pl.Schema | None:
 def _is_sparse(n_rows: int, n_fields: int, n_filled: int) -> bool:
     """Whether a table would be nearly empty, and large: some kilobytes of JSON can make gigabytes so."""
     return n_rows * n_fields > max(_SPARSE_CELLS, _SPARSENESS * n_filled)
-
-
-def _n_fields(schema: Mapping[str, pl.DataType]) -> int:
-    return sum(1 + _n_inner_fields(dtype) for dtype in schema.values())
-
-
-def _n_inner_fields(dtype: object) -> int:
-    if isinstance(dtype, (pl.List, pl.Array)):
-        return _n_inner_fields(dtype.inner)
-    if isinstance(dtype, pl.Struct):
-        return sum(1 + _n_inner_fields(field.dtype) for field in dtype.fields)
-    return 0
 
 
 def _is_deep(text: bytes) -> bool:

@@ -17,17 +17,23 @@ if TYPE_CHECKING:
 
     from polars._typing import PolarsDataType
 
-__all__ = ["FIRST_LOOK_LINES", "has_fields", "in_order_of_appearance", "steady_schema"]
+__all__ = ["FIRST_LOOK_LINES", "count_fields", "in_order_of_appearance", "steady_schema"]
 
 FIRST_LOOK_LINES: Final = 1_000
+"""Lines, or rows, by which a file is judged first, and whose objects give the order of fields."""
 
 
-def has_fields(dtypes: Iterable[PolarsDataType]) -> bool:
-    """Whether there are objects in columns of these types."""
-    return any(
-        isinstance(dtype, pl.Struct) or (isinstance(dtype, pl.List) and has_fields([dtype.inner]))
-        for dtype in dtypes
-    )
+def count_fields(dtypes: Iterable[PolarsDataType]) -> int:
+    """Return how many fields the objects in columns of these types have, at any depth."""
+    return sum(map(_n_fields, dtypes))
+
+
+def _n_fields(dtype: PolarsDataType) -> int:
+    if isinstance(dtype, (pl.List, pl.Array)):
+        return _n_fields(dtype.inner)
+    if isinstance(dtype, pl.Struct):
+        return len(dtype.fields) + count_fields(field.dtype for field in dtype.fields)
+    return 0
 
 
 def steady_schema(schema: Mapping[str, PolarsDataType], lines: Iterable[str]) -> pl.Schema:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tasksel.pool_file_scan import FileScan, first_clause
-from tasksel.pool_json_fields import FIRST_LOOK_LINES, has_fields, steady_schema
+from tasksel.pool_json_fields import FIRST_LOOK_LINES, count_fields, steady_schema
 from tasksel_core.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def scan_url(url: str, *, eager: bool) -> FileScan:
 def _scan_jsonl(url: str) -> pl.LazyFrame:
     lazy = pl.scan_ndjson(url, infer_schema_length=None)
     schema = lazy.collect_schema()
-    if not has_fields(schema.values()):
+    if not count_fields(schema.values()):
         return lazy
     first = pl.scan_lines(url, name="line").head(FIRST_LOOK_LINES).collect()
     return pl.scan_ndjson(url, schema=steady_schema(schema, first["line"]))

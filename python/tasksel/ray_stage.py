@@ -35,7 +35,7 @@ _LISTEN_S: Final = 0.1
 _CLOSE_S: Final = 10.0
 """How long workers may take to finish what is under way when a stage is left; then they are ended in it."""
 _GO_S: Final = 5.0
-"""How long those that have finished may take to close what they hold."""
+"""How long those that have finished may take to end by themselves; then they are ended, too."""
 
 
 class _WorkerTracebackError(Exception):
